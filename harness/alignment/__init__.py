@@ -1,0 +1,1 @@
+"""Vector to tokens: heads and aligned tokens."""

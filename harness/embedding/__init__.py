@@ -1,0 +1,1 @@
+"""Text to vector: loading, instructions, batching, pooling, backends, and the embedding store."""

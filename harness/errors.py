@@ -1,0 +1,26 @@
+"""The errors that a user sees as one line on standard error, and their exit statuses."""
+
+
+class HarnessError(Exception):
+    """An error that ends a command with one line and no traceback.
+
+    Attributes:
+        exit_status: What the process returns to the shell.
+    """
+
+    exit_status = 1
+
+
+class BadInputError(HarnessError):
+    """Bad input or configuration: the message says what is wrong and how to mend it.
+
+    Nothing has been written when it is raised.
+    """
+
+    exit_status = 2
+
+
+class TaskFailedError(HarnessError):
+    """A task did not finish; everything that was finished is kept."""
+
+    exit_status = 1

@@ -1,0 +1,1 @@
+"""Tasks, metrics, results and the runner that scores every mode from one encoding pass."""

@@ -1,0 +1,1 @@
+"""Retrieval tasks as mteb task objects: the embedded one, BEIR folders, and mteb's own."""

@@ -1,0 +1,94 @@
+"""Files that appear whole or not at all, and names that are safe as paths."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+_SAFE_NAME = re.compile(r"[^A-Za-z0-9._+=-]+")
+_LONGEST_NAME = 200
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Have `write` fill a temporary file beside `path`, then rename it into place.
+
+    The data reaches the disk (fsync) before the rename, so a reader, a second process or a crash
+    sees either the old file or the whole new one.
+
+    Args:
+        path: The final place. Missing parent folders are made.
+        write: Called with the temporary path, in the same folder as `path`.
+
+    Raises:
+        OSError: If the disk is full or the folder is read-only. No temporary file is left.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically, see `write_atomically`."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(text.encode("utf-8"))
+
+    write_atomically(path, write)
+
+
+def file_name(name: str) -> str:
+    """A reversible file name for any name from outside: `%XX` for all but letters, digits, `._-+=`.
+
+    Args:
+        name: Any text, for instance a task's name or a folder that a user named.
+
+    Returns:
+        A name without separators that is never `.`, `..` or hidden.
+    """
+    escaped = quote(name, safe="+=")
+    escaped = escaped.replace("~", "%7E")
+    if escaped.startswith("."):
+        escaped = "%2E" + escaped[1:]
+    return escaped or "%"
+
+
+def original_name(escaped: str) -> str:
+    """The name that `file_name` escaped."""
+    return "" if escaped == "%" else unquote(escaped)
+
+
+def readable_name(text: str) -> str:
+    """A short, readable, irreversible part of a file name: runs of other characters become `-`."""
+    return _SAFE_NAME.sub("-", text).strip("-.")[:_LONGEST_NAME]
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    with suppress(OSError):  # some file systems refuse to sync a folder
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

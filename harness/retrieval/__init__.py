@@ -1,0 +1,1 @@
+"""Vectors or tokens to rankings: dense, aligned sparse, hybrid, BM25."""
