@@ -1,0 +1,69 @@
+"""What a head is: it reads an embedding as token logits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from harness.embedding.encoder import Texts
+
+
+@dataclass(frozen=True)
+class FitRecord:
+    """What fitting a head took.
+
+    Attributes:
+        documents: Texts that it was fitted on.
+        width: Columns of its design matrix, the constant one included.
+        nonzeros: Non-zero entries of the target matrix.
+        vocabulary: Columns of the target matrix.
+        seconds: Wall time of the fit when it was computed.
+    """
+
+    documents: int
+    width: int
+    nonzeros: int
+    vocabulary: int
+    seconds: float
+
+
+class Head(Protocol):
+    """Logits of an embedding h over V tokens: `project(h) @ matrix.T + bias`."""
+
+    def identity(self) -> dict[str, Any]:
+        """Everything about the head that can change a score, JSON-able."""
+        ...
+
+    def fit(self, corpus: Texts) -> None:
+        """Prepare for the corpus that is indexed; a head with a matrix of its own loads it."""
+        ...
+
+    @property
+    def matrix(self) -> NDArray[np.float32]:
+        """float32 (V, d), after `fit`."""
+        ...
+
+    @property
+    def bias(self) -> NDArray[np.float32] | None:
+        """float32 (V,), or None."""
+        ...
+
+    @property
+    def fit_record(self) -> FitRecord | None:
+        """What the fit took; None when nothing was fitted."""
+        ...
+
+    def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What is multiplied with the matrix: float32 (n, d) from embeddings (n, d)."""
+        ...
+
+
+def normalise(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows divided by their L2 norms, float32; zero rows stay zero."""
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    scaled: NDArray[np.float32] = (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
+    return scaled

@@ -1,0 +1,115 @@
+"""Heads that are a matrix of the model: its LM head, or its input word embeddings."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.alignment.head import FitRecord, normalise
+from harness.config import ModelConfig, identity
+from harness.embedding.model import EmbeddingModel
+from harness.errors import BadInputError
+
+if TYPE_CHECKING:
+    from harness.config import LinearHeadConfig
+    from harness.embedding.encoder import Texts, TextEncoder
+
+_INPUT_EMBEDDINGS = (
+    "model.embed_tokens.weight",
+    "embed_tokens.weight",
+    "transformer.wte.weight",
+    "wte.weight",
+    "model.decoder.embed_tokens.weight",
+    "decoder.embed_tokens.weight",
+    "gpt_neox.embed_in.weight",
+    "shared.weight",
+    "bert.embeddings.word_embeddings.weight",
+    "roberta.embeddings.word_embeddings.weight",
+    "mpnet.embeddings.word_embeddings.weight",
+    "embeddings.word_embeddings.weight",
+)
+_LM_HEADS = ("lm_head.weight", "embed_out.weight", "output.weight")
+
+
+class TiedHead:
+    """The input word embeddings as an unembedding matrix, without bias."""
+
+    names: ClassVar[tuple[str, ...]] = _INPUT_EMBEDDINGS
+
+    def __init__(self, config: LinearHeadConfig, *, encoder: TextEncoder) -> None:
+        self.config = config
+        self._encoder = encoder
+        self._source = encoder.model
+        if config.path is not None:
+            self._source = EmbeddingModel(ModelConfig(path=str(Path(config.path).expanduser())))
+
+    fit_record: FitRecord | None = None
+    bias: NDArray[np.float32] | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """See `Head`."""
+        return {
+            **identity(self.config),
+            "path": None,
+            "weights": self._source.weights_hash,
+        }
+
+    def fit(self, corpus: Texts) -> None:
+        """Read and check the matrix."""
+        width, vocabulary = corpus.embeddings.shape[1], len(self._encoder.model.tokenizer)
+        if len(corpus) and self.matrix.shape[1] != width:
+            raise BadInputError(
+                f"the head's matrix is {self.matrix.shape[1]} wide and the embeddings are {width}; "
+                "head.path must name the backbone that the model was trained from"
+            )
+        if self.matrix.shape[0] < vocabulary:
+            raise BadInputError(
+                f"the head knows {self.matrix.shape[0]:,} tokens and the tokenizer {vocabulary:,}; "
+                "head.path must name a backbone with this tokenizer"
+            )
+
+    @cached_property
+    def matrix(self) -> NDArray[np.float32]:
+        """The matrix, read from the weights alone."""
+        found = self._source.read_tensor(self.names)
+        if found is None:
+            raise BadInputError(self._absent())
+        return found[1]
+
+    def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The embedding as the backbone gives it, unless `normalize` is set."""
+        return normalise(embeddings) if self.config.normalize else embeddings
+
+    def _absent(self) -> str:
+        return (
+            f"head=tied: {self._source.folder} holds none of the known word embeddings; "
+            "use head=ridge"
+        )
+
+
+class LmHead(TiedHead):
+    """The unembedding matrix E_g of the generative backbone (paper section 1)."""
+
+    @cached_property
+    def matrix(self) -> NDArray[np.float32]:
+        """The LM head; the word embeddings where a generative model ties the two."""
+        settings = self._source.settings
+        generative = any(
+            name.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration"))
+            for name in settings.get("architectures") or ()
+        )
+        tied = generative and settings.get("tie_word_embeddings", True)
+        found = self._source.read_tensor(_LM_HEADS + (_INPUT_EMBEDDINGS if tied else ()))
+        if found is None:
+            raise BadInputError(self._absent())
+        return found[1]
+
+    def _absent(self) -> str:
+        return (
+            f"head=lm_head: {self._source.folder} holds no LM head; give head.path=BACKBONE, "
+            "or use head=tied or head=ridge"
+        )

@@ -1,0 +1,75 @@
+"""Which tokens may stand in a sparse index, and how often they occur."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from harness.embedding.ragged import Ragged
+
+_MARKERS = "\u2581\u0120 "  # SentencePiece's and byte-level BPE's word beginnings
+
+
+def allowed_tokens(
+    tokenizer: Any,
+    size: int,
+    *,
+    drop_special: bool,
+    drop_punctuation: bool,
+    drop_stopwords: bool,
+) -> NDArray[np.bool_]:
+    """Which of `size` token ids may be kept.
+
+    Ids that a padded matrix has and the tokenizer has not are never kept.
+
+    Args:
+        tokenizer: A Hugging Face tokenizer.
+        size: Rows of the head's matrix.
+        drop_special: Leave special tokens out.
+        drop_punctuation: Leave out tokens without a letter or digit.
+        drop_stopwords: Leave out scikit-learn's English stopwords, whole words only.
+
+    Returns:
+        bool (size,).
+    """
+    allowed = np.zeros(size, np.bool_)
+    known = min(size, len(tokenizer))
+    allowed[:known] = True
+    if drop_special:
+        special = np.array(tokenizer.all_special_ids, np.int64)
+        allowed[special[special < size]] = False
+    if drop_punctuation or drop_stopwords:
+        tokens = tokenizer.convert_ids_to_tokens(range(known))
+        if drop_punctuation:
+            lettered = [any(map(str.isalnum, token.removeprefix("##"))) for token in tokens]
+            allowed[:known] &= np.array(lettered, np.bool_)
+        if drop_stopwords:
+            from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+            stop = [token.strip(_MARKERS).lower() in ENGLISH_STOP_WORDS for token in tokens]
+            allowed[:known] &= ~np.array(stop, np.bool_)
+    return allowed
+
+
+def token_sets(tokens: Ragged, allowed: NDArray[np.bool_]) -> sparse.csr_array:
+    """The set of allowed tokens of each text, as a float32 CSR matrix of ones, (n, V)."""
+    size = len(allowed)
+    kept = tokens.keep((tokens.values < size) & allowed[np.minimum(tokens.values, size - 1)])
+    matrix = sparse.csr_array(
+        (np.ones(len(kept.values), np.float32), kept.values, kept.offsets), shape=(len(kept), size)
+    )
+    matrix.sum_duplicates()
+    matrix.data[:] = 1.0
+    return matrix
+
+
+def inverse_document_frequency(sets: sparse.csr_array) -> NDArray[np.float32]:
+    """ln((N + 1) / (df + 1)) of every token: float32 (V,), 0 for a token that all texts hold.
+
+    A token that no text holds has the largest value, ln(N + 1); it has no postings either.
+    """
+    frequency = np.bincount(sets.indices, minlength=sets.shape[1])
+    return np.log((sets.shape[0] + 1) / (frequency + 1)).astype(np.float32)

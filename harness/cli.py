@@ -1,0 +1,137 @@
+"""The command line: command name to Hydra application, errors to exit statuses."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from harness import __version__
+from harness.errors import HarnessError
+
+COMMANDS = {
+    "run": "evaluate a model in every retrieval mode and print the comparison",
+    "report": "turn results into a leaderboard page and tables",
+}
+
+_USAGE = """harness: text embeddings from large language models, scored in every retrieval mode
+
+usage: harness COMMAND [SETTING=VALUE ...]
+
+commands:
+{commands}
+
+  harness COMMAND --help          what a command does, its settings, examples
+  harness COMMAND --cfg job       the whole configuration that would be used
+  harness run -m head=ridge,tied  a sweep over every combination
+  eval "$(harness -sc install=bash)"   tab completion (also zsh, fish)
+  harness --version
+"""
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its status: 0 done, 1 a check failed, 2 bad input."""
+    sys.exit(_main(sys.argv[1:]))
+
+
+def _main(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("--help", "-h", "help"):
+        lines = [f"  {name:<8} {summary}" for name, summary in COMMANDS.items()]
+        print(_USAGE.format(commands="\n".join(lines)))
+        return 0 if arguments else 2
+    if arguments[0] in ("--version", "-V"):
+        print(f"harness {__version__}")
+        return 0
+    if arguments[0] in ("-sc", "--shell-completion"):
+        return _complete(arguments)
+    command = arguments[0]
+    if command not in COMMANDS:
+        return _fail(f"{command!r} is no command; choose one of: {', '.join(COMMANDS)}", 2)
+    return _hydra(command, arguments[1:])
+
+
+def config_folder() -> Path:
+    """The configuration tree: in the package once installed, beside it in a checkout."""
+    installed = Path(__file__).parent / "conf"
+    return installed if installed.is_dir() else Path(__file__).parent.parent / "conf"
+
+
+def _hydra(command: str, arguments: list[str]) -> int:
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
+    from omegaconf import DictConfig
+    from omegaconf.errors import OmegaConfBaseException
+
+    status = 0
+
+    def job(settings: DictConfig) -> None:
+        nonlocal status
+        sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
+        try:
+            module = importlib.import_module(f"harness.commands.{command}")
+            status = max(status, _guarded(getattr(module, command), settings))
+        except HarnessError as error:
+            status = max(status, _fail(str(error), error.exit_status))
+            if sweeping:  # Hydra then counts the job as failed, and goes on with the others
+                raise
+
+    sys.argv = [sys.argv[0], *arguments]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, not to Hydra's own printing
+    try:
+        hydra.main(config_path=str(config_folder()), config_name=command, version_base="1.3")(job)()
+    except KeyboardInterrupt:
+        return _fail("interrupted; what was finished is kept, the same command goes on", 130)
+    except HarnessError:
+        return 1
+    except (HydraException, OmegaConfBaseException) as error:
+        return _fail(_one_line(error), 2)
+    except Exception as error:
+        if "debug=true" in arguments:
+            raise
+        return _fail(
+            f"unexpected {type(error).__name__}: {_one_line(error)} (debug=true shows where)", 1
+        )
+    return status
+
+
+def _guarded(command: Callable[[Any], int], settings: Any) -> int:
+    """Run a command; with `debug=true` an error shows its traceback first."""
+    try:
+        return command(settings)
+    except HarnessError:
+        if settings.get("debug"):
+            import traceback
+
+            traceback.print_exc()
+        raise
+
+
+def _complete(arguments: list[str]) -> int:
+    """Shell completion: commands by name, then Hydra's own completion of their settings."""
+    query = arguments[1].startswith("query=") if len(arguments) > 1 else False
+    words = os.environ.get("COMP_LINE", "").split()
+    if not query:
+        return _hydra("run", arguments)
+    if len(words) < 2 or words[1] not in COMMANDS:
+        prefix = words[1] if len(words) > 1 else ""
+        print(" ".join(name for name in COMMANDS if name.startswith(prefix)))
+        return 0
+    line = os.environ["COMP_LINE"]
+    os.environ["COMP_LINE"] = line.replace(f" {words[1]}", "", 1)
+    return _hydra(words[1], arguments)
+
+
+def _one_line(error: BaseException) -> str:
+    """An error's message on one line, without the search path that Hydra adds."""
+    message = str(error).partition("Config search path:")[0]
+    return " ".join(message.split()) or type(error).__name__
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"harness: {message}", file=sys.stderr)
+    return status

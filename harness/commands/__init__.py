@@ -1,0 +1,1 @@
+"""The commands: each takes a composed configuration and returns an exit status."""

@@ -1,0 +1,297 @@
+"""Texts to embeddings through the store: what is stored is read, the rest is encoded once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.config import identity
+from harness.embedding.instructions import Prompts, Side, Template, literal_tokens
+from harness.embedding.ragged import Ragged
+from harness.embedding.store import EmbeddingStore, text_keys
+from harness.errors import BadInputError
+from harness.progress import progress_bar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.config import PoolingConfig
+    from harness.embedding.model import EmbeddingModel
+
+T = TypeVar("T")
+
+_TOKENISED_AT_ONCE = 1024
+_SHARD_ROWS = 16_384
+_SHARD_SECONDS = 30.0  # a killed run loses at most this much encoding
+
+
+class Backend(Protocol):
+    """Inference: prompts in, pooled embeddings out. See `TransformersBackend`."""
+
+    @property
+    def device(self) -> str:
+        """Where it runs."""
+        ...
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of weights and states."""
+        ...
+
+    def synchronise(self) -> None:
+        """Wait for the device."""
+        ...
+
+    def embed(
+        self, prompts: Prompts, *, include_instruction: bool
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32], int]]:
+        """Yield (indices, embeddings, computed tokens) batch by batch."""
+        ...
+
+
+@dataclass(frozen=True)
+class EncodingRecord:
+    """What one pass over texts did.
+
+    Attributes:
+        texts: Texts asked for.
+        distinct: Different ones among them.
+        read: Distinct texts whose vectors were in the store.
+        encoded: Distinct texts that the model ran on; `read + encoded = distinct`.
+        tokens: True tokens of the texts that were encoded.
+        padded_tokens: Tokens computed for them, padding included.
+        seconds: Wall time of tokenising and encoding them; 0 when nothing was encoded.
+    """
+
+    texts: int
+    distinct: int
+    read: int
+    encoded: int
+    tokens: int
+    padded_tokens: int
+    seconds: float
+
+
+class TextEncoder:
+    """One model, pooling and template: makes `Texts` and encodes them."""
+
+    def __init__(
+        self,
+        *,
+        model: EmbeddingModel,
+        pooling: PoolingConfig,
+        template: Template,
+        backend: Backend,
+        store_dir: Path,
+    ) -> None:
+        self.model = model
+        self.template = template
+        self.backend = backend
+        self.store_dir = store_dir
+        self._pooling = pooling
+
+    def space(self, side: Side) -> dict[str, Any]:
+        """Everything that decides an embedding besides its text."""
+        return {
+            "weights": self.model.weights_hash,
+            "pooling": identity(self._pooling),
+            "instruction": list(self.template.around(side)),
+            "side": side,
+            "max_length": self.model.max_length,
+            "dtype": self.backend.dtype,
+        }
+
+    def texts(self, ids: Sequence[str], texts: Sequence[str], side: Side) -> Texts:
+        """Texts whose embeddings come from the store where they can."""
+        return Texts(ids, texts, side=side, encoder=self, stored=True)
+
+    def fresh(self, ids: Sequence[str], texts: Sequence[str], side: Side) -> Texts:
+        """Texts that are always computed anew, as a live query is."""
+        return Texts(ids, texts, side=side, encoder=self, stored=False)
+
+    def tokenise(self, texts: Sequence[str], side: Side) -> Prompts:
+        """Tokenised prompts of bare texts."""
+        return Prompts.concatenate(
+            [
+                self.template.tokenise(
+                    self.model.tokenizer,
+                    texts[start : start + _TOKENISED_AT_ONCE],
+                    side=side,
+                    max_length=self.model.max_length,
+                )
+                for start in range(0, len(texts), _TOKENISED_AT_ONCE)
+            ]
+        )
+
+    def literal_tokens(self, texts: Sequence[str]) -> Ragged:
+        """Token ids of bare texts, without template and special tokens."""
+        length = self.model.max_length
+        return Ragged.concatenate(
+            literal_tokens(
+                self.model.tokenizer,
+                texts[start : start + _TOKENISED_AT_ONCE],
+                max_length=length,
+            )
+            for start in range(0, len(texts), _TOKENISED_AT_ONCE)
+        )
+
+    def compute(self, texts: Texts) -> NDArray[np.float32]:
+        """Embeddings straight from the model, float32 (n, d); the store is not touched."""
+        prompts = texts.prompts
+        result: NDArray[np.float32] | None = None
+        for rows, vectors, _ in self._embed(prompts, texts.ids):
+            if result is None:
+                result = np.empty((len(prompts.ids), vectors.shape[1]), np.float32)
+            result[rows] = vectors
+        return np.zeros((0, 0), np.float32) if result is None else result
+
+    def through_store(
+        self, texts: Texts
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], EncodingRecord]:
+        """Embeddings (n, d), true tokens (n,), and what was read and encoded for them."""
+        store = EmbeddingStore(
+            self.store_dir / "embeddings", self.space(texts.side), label=self.model.name
+        )
+        keys = texts.keys
+        distinct = dict.fromkeys(keys)
+        first_row = {key: row for row, key in reversed(list(enumerate(keys)))}
+        wanted = list(distinct)
+        missing = [
+            key for key, place in zip(wanted, store.find(wanted), strict=True) if place < 0
+        ]
+        tokens = padded = 0
+        seconds = 0.0
+        if missing:
+            rows = np.array([first_row[key] for key in missing], np.int64)
+            started = time.perf_counter()
+            tokens, padded = self._fill(store, texts, rows, missing)
+            seconds = time.perf_counter() - started
+        vectors, lengths = store.read(store.find(keys))
+        record = EncodingRecord(
+            texts=len(keys),
+            distinct=len(wanted),
+            read=len(wanted) - len(missing),
+            encoded=len(missing),
+            tokens=tokens,
+            padded_tokens=padded,
+            seconds=seconds,
+        )
+        return vectors, lengths, record
+
+    def _fill(
+        self, store: EmbeddingStore, texts: Texts, rows: NDArray[np.int64], keys: list[bytes]
+    ) -> tuple[int, int]:
+        """Encode the given rows into the store, shard by shard; true and padded tokens."""
+        prompts = self.tokenise([texts.texts[row] for row in rows], texts.side)
+        lengths = prompts.ids.lengths
+        ids = [texts.ids[row] for row in rows]
+        padded = 0
+        waiting: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = []
+        written = time.monotonic()
+
+        def flush() -> None:
+            nonlocal written
+            done = np.concatenate([batch for batch, _ in waiting])
+            store.add(
+                [keys[row] for row in done],
+                np.concatenate([vectors for _, vectors in waiting]),
+                lengths[done],
+            )
+            waiting.clear()
+            written = time.monotonic()
+
+        with progress_bar(f"Encoding {texts.side} texts", len(rows), unit="tokens") as advance:
+            for batch, vectors, computed in self._embed(prompts, ids):
+                waiting.append((batch, vectors))
+                padded += computed
+                advance(len(batch), int(lengths[batch].sum()))
+                full = sum(len(batch) for batch, _ in waiting) >= _SHARD_ROWS
+                if full or time.monotonic() - written > _SHARD_SECONDS:
+                    flush()
+        if waiting:
+            flush()
+        return int(lengths.sum()), padded
+
+    def _embed(
+        self, prompts: Prompts, ids: Sequence[str]
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32], int]]:
+        for batch, vectors, computed in self.backend.embed(
+            prompts, include_instruction=self._pooling.include_instruction
+        ):
+            finite = np.isfinite(vectors).all(axis=1)
+            if not finite.all():
+                culprit = ids[int(batch[np.argmin(finite)])]
+                raise BadInputError(
+                    f"the embedding of text {culprit!r} holds NaN or infinity; use "
+                    f"backend.dtype=float32 or check the weights of {self.model.name}"
+                )
+            yield batch, vectors, computed
+
+
+class Texts:
+    """Ordered texts of one side; each view of them is computed when it is first asked for."""
+
+    def __init__(
+        self,
+        ids: Sequence[str],
+        texts: Sequence[str],
+        *,
+        side: Side,
+        encoder: TextEncoder,
+        stored: bool,
+    ) -> None:
+        self.ids = ids
+        self.texts = texts
+        self.side = side
+        self.encoder = encoder
+        self.encoding: EncodingRecord | None = None
+        self._stored = stored
+        self._lengths: NDArray[np.int64] | None = None
+        self._derived: dict[Any, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @cached_property
+    def keys(self) -> list[bytes]:
+        """Content hash of each text."""
+        return text_keys(self.texts)
+
+    @cached_property
+    def prompts(self) -> Prompts:
+        """Tokenised prompts."""
+        return self.encoder.tokenise(self.texts, self.side)
+
+    @cached_property
+    def literal_tokens(self) -> Ragged:
+        """Token ids of the bare texts."""
+        return self.encoder.literal_tokens(self.texts)
+
+    @cached_property
+    def embeddings(self) -> NDArray[np.float32]:
+        """Pooled embeddings as the backbone gives them, not normalised: float32 (n, d)."""
+        if not self._stored:
+            return self.encoder.compute(self)
+        vectors, self._lengths, self.encoding = self.encoder.through_store(self)
+        return vectors
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """True tokens of each prompt: int64 (n,)."""
+        if self._lengths is None:
+            self._lengths = self.prompts.ids.lengths
+        return self._lengths
+
+    def derived(self, key: Any, compute: Callable[[], T]) -> T:
+        """A view that another room makes of the texts, computed once."""
+        if key not in self._derived:
+            self._derived[key] = compute()
+        value: T = self._derived[key]
+        return value

@@ -1,0 +1,157 @@
+"""Instruction templates and tokenisation: what exactly the model reads, and which tokens pool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.embedding.ragged import Ragged
+from harness.errors import BadInputError
+
+if TYPE_CHECKING:
+    from harness.config import InstructionConfig
+
+Side = Literal["query", "document"]
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Tokenised prompts, ready for the model.
+
+    Attributes:
+        ids: Token ids of each prompt, special tokens and template included.
+        text_start: int64 (n,): first token of the text itself, within its prompt.
+        text_stop: int64 (n,): one past its last token.
+    """
+
+    ids: Ragged
+    text_start: NDArray[np.int64]
+    text_stop: NDArray[np.int64]
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Prompts]) -> Prompts:
+        """All prompts of the parts, in order."""
+        empty = np.zeros(0, np.int64)
+        return cls(
+            Ragged.concatenate(part.ids for part in parts),
+            np.concatenate([empty, *(part.text_start for part in parts)]),
+            np.concatenate([empty, *(part.text_stop for part in parts)]),
+        )
+
+    def select(self, rows: NDArray[np.int64]) -> Prompts:
+        """The given prompts, in the given order."""
+        return Prompts(self.ids.select(rows), self.text_start[rows], self.text_stop[rows])
+
+
+class Template:
+    """Wraps a text in the template of its side and tokenises it.
+
+    A prompt that is too long loses tokens from the end of the text, never from the template.
+    """
+
+    def __init__(self, config: InstructionConfig) -> None:
+        self.config = config
+
+    def around(self, side: Side) -> tuple[str, str]:
+        """What stands before and after the text."""
+        template = self.config.query if side == "query" else self.config.document
+        before, _, after = template.partition("{text}")
+        return before, after
+
+    def tokenise(
+        self, tokenizer: Any, texts: Sequence[str], *, side: Side, max_length: int
+    ) -> Prompts:
+        """Render and tokenise texts.
+
+        Args:
+            tokenizer: A fast Hugging Face tokenizer.
+            texts: The bare texts.
+            side: Which template.
+            max_length: Most tokens of a prompt, special tokens included.
+
+        Raises:
+            BadInputError: If the template alone fills `max_length`.
+        """
+        before, after = self.around(side)
+        if not before and not after:
+            return _plain(tokenizer, texts, max_length)
+        return _wrapped(tokenizer, texts, before, after, max_length)
+
+
+def literal_tokens(tokenizer: Any, texts: Sequence[str], *, max_length: int) -> Ragged:
+    """Token ids of the bare texts: no template, no special tokens, cut at `max_length`."""
+    if not texts:
+        return Ragged.from_rows([])
+    encoded = tokenizer(
+        list(texts),
+        add_special_tokens=False,
+        truncation=True,
+        max_length=max_length,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+    )
+    return Ragged.from_rows(encoded["input_ids"])
+
+
+def _plain(tokenizer: Any, texts: Sequence[str], max_length: int) -> Prompts:
+    if not texts:
+        return Prompts.concatenate([])
+    encoded = tokenizer(
+        list(texts),
+        truncation=True,
+        max_length=max_length,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+    )
+    ids = Ragged.from_rows(encoded["input_ids"])
+    # Without a template nothing is an instruction: special tokens pool, as these models were
+    # trained to.
+    return Prompts(ids, np.zeros(len(ids), np.int64), ids.lengths)
+
+
+def _wrapped(
+    tokenizer: Any, texts: Sequence[str], before: str, after: str, max_length: int
+) -> Prompts:
+    rows: list[list[int]] = []
+    starts: list[int] = []
+    stops: list[int] = []
+    if texts:
+        encoded = tokenizer(
+            [before + text + after for text in texts],
+            return_offsets_mapping=True,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+        spans = encoded["offset_mapping"]
+        for ids, span, text in zip(encoded["input_ids"], spans, texts, strict=True):
+            first, last = _text_tokens(np.asarray(span), len(before), len(before) + len(text))
+            surplus = len(ids) - max_length
+            if surplus > 0:
+                if surplus >= last - first:
+                    raise BadInputError(
+                        f"model.max_length={max_length} leaves no room for the text beside the "
+                        f"instruction template; raise it or shorten the template"
+                    )
+                ids = ids[: last - surplus] + ids[last:]
+                last -= surplus
+            rows.append(ids)
+            starts.append(first)
+            stops.append(last)
+    return Prompts(Ragged.from_rows(rows), np.array(starts, np.int64), np.array(stops, np.int64))
+
+
+def _text_tokens(spans: NDArray[np.int64], start: int, stop: int) -> tuple[int, int]:
+    """First and one-past-last token that hold characters of the text; special tokens have none."""
+    if not len(spans):
+        return 0, 0
+    inside = (spans[:, 1] > start) & (spans[:, 0] < stop) & (spans[:, 1] > spans[:, 0])
+    where = np.flatnonzero(inside)
+    if len(where) == 0:
+        place = int(np.searchsorted(spans[:, 1], start, side="right"))
+        return place, place
+    return int(where[0]), int(where[-1]) + 1

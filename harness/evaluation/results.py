@@ -1,0 +1,203 @@
+"""Results on disk, in mteb's own layout, with what belongs to them beside them.
+
+`results/{org__model}/{revision}/experiments/{readable-id}-{hash}/` holds `{Task}.json` and
+`model_meta.json`, as `mteb.ResultCache` reads them, and a folder `{Task}/` with `experiment.json`,
+`config.yaml` (resolved), `environment.json`, `cost.json` and `rankings.parquet`. `{Task}.json` is written last: a
+result without it does not exist.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from harness.errors import BadInputError
+from harness.evaluation.experiment import Experiment
+from harness.files import file_name, write_atomically, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mteb.results import TaskResult
+
+    from harness.embedding.encoder import Texts
+    from harness.evaluation.bridge import Place
+    from harness.retrieval.ranking import Ranking
+
+
+@dataclass(frozen=True)
+class StoredResult:
+    """One finished (task, mode).
+
+    Attributes:
+        path: Its `{Task}.json`.
+        result: mteb's result as parsed JSON.
+        experiment: Mode, model, revision and all settings that can change a score.
+        environment: Versions, commit and hardware.
+        cost: The cost record by place, `split/subset` to figures.
+    """
+
+    path: Path
+    result: dict[str, Any]
+    experiment: dict[str, Any]
+    environment: dict[str, Any]
+    cost: dict[str, Any]
+
+
+def result_path(results_dir: Path, experiment: Experiment, task: str) -> Path:
+    """Where a task's result of an experiment is."""
+    model = file_name(experiment.model.replace("/", "__").replace(" ", "_"))
+    revision = file_name(experiment.revision)
+    return (
+        results_dir
+        / model
+        / revision
+        / "experiments"
+        / experiment.folder
+        / f"{file_name(task)}.json"
+    )
+
+
+def details_folder(path: Path) -> Path:
+    """The folder of what belongs to a result."""
+    return path.with_suffix("")
+
+
+def read_result(path: Path) -> StoredResult | None:
+    """A finished result, or None if there is none.
+
+    Raises:
+        BadInputError: If it is there and cannot be read.
+    """
+    if not path.exists():
+        return None
+    result = _read_json(path)
+    details = {
+        name: _read_json(details_folder(path) / f"{name}.json")
+        for name in ("experiment", "environment", "cost")
+    }
+    if "scores" not in result or "dataset_revision" not in result:
+        raise BadInputError(f"{path} is no mteb result; delete it and it will be computed again")
+    return StoredResult(path, result, **details)
+
+
+def write_result(
+    path: Path,
+    result: TaskResult,
+    *,
+    experiment: Experiment,
+    meta: Mapping[str, Any],
+    config: str,
+    environment: Mapping[str, Any],
+    cost: Mapping[str, Any],
+    rankings: Mapping[Place, tuple[Texts, Texts, Ranking]],
+) -> StoredResult:
+    """Write a finished (task, mode), `{Task}.json` last.
+
+    A result of another data revision that is in its place is kept beside it, under `superseded/`.
+
+    Args:
+        path: See `result_path`.
+        result: mteb's result.
+        experiment: What was evaluated.
+        meta: mteb's model metadata.
+        config: The resolved configuration as YAML.
+        environment: Versions, commit, hardware.
+        cost: Cost figures by place.
+        rankings: (corpus, queries, ranking) by (split, subset).
+    """
+    details = details_folder(path)
+    payload = without_nan(json.loads(result.model_dump_json()))
+    _keep_superseded(path, payload["dataset_revision"])
+    write_text(details / "config.yaml", config)
+    for name, record in (
+        ("experiment", experiment.__dict__),
+        ("environment", environment),
+        ("cost", cost),
+    ):
+        write_text(details / f"{name}.json", _json(record))
+    write_atomically(details / "rankings.parquet", lambda file: _write_rankings(file, rankings))
+    write_text(path.parent / "model_meta.json", _json(meta))
+    write_text(path, _json(payload))
+    stored = read_result(path)
+    assert stored is not None
+    return stored
+
+
+def without_nan(value: Any) -> Any:
+    """The same JSON-able data with null for NaN and infinity, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_nan(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _json(value: Any) -> str:
+    plain = without_nan(json.loads(json.dumps(value, default=str)))
+    return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    remedy = "delete it and it will be computed again"
+    try:
+        parsed = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"{path} cannot be read as JSON; {remedy}") from error
+    if not isinstance(parsed, dict):
+        raise BadInputError(f"{path} holds no JSON object; {remedy}")
+    return parsed
+
+
+def _keep_superseded(path: Path, revision: str) -> None:
+    if not path.exists():
+        return
+    try:
+        old = str(json.loads(path.read_text(encoding="utf-8"))["dataset_revision"])
+    except (OSError, ValueError, KeyError, TypeError):
+        old = "unreadable"
+    if old != revision:
+        kept = path.parent / "superseded" / f"{path.stem}-{file_name(old)[:64]}"
+        kept.parent.mkdir(exist_ok=True)
+        path.replace(kept.with_suffix(".json"))
+        if details_folder(path).exists() and not kept.exists():
+            details_folder(path).replace(kept)
+
+
+def _write_rankings(file: Path, rankings: Mapping[Place, tuple[Texts, Texts, Ranking]]) -> None:
+    tables = [
+        _ranking_table(split, subset, *parts) for (split, subset), parts in sorted(rankings.items())
+    ]
+    pq.write_table(pa.concat_tables(tables), file, compression="zstd")
+
+
+def _ranking_table(
+    split: str, subset: str, corpus: Texts, queries: Texts, ranking: Ranking
+) -> pa.Table:
+    found = ranking.documents >= 0
+    query, rank = np.nonzero(found)
+    documents = pa.array(ranking.documents[found], pa.int32())
+    constant = np.zeros(len(query), np.int32)
+    return pa.table(
+        {
+            "split": pa.DictionaryArray.from_arrays(constant, pa.array([split])),
+            "subset": pa.DictionaryArray.from_arrays(constant, pa.array([subset])),
+            "query_id": pa.DictionaryArray.from_arrays(
+                query.astype(np.int32), pa.array(list(queries.ids), pa.string())
+            ),
+            "rank": pa.array(rank.astype(np.int32) + 1),
+            "document_id": pa.DictionaryArray.from_arrays(
+                documents, pa.array(list(corpus.ids), pa.string())
+            ),
+            "score": pa.array(ranking.scores[found]),
+        }
+    )

@@ -1,0 +1,79 @@
+"""The comparison in the terminal, and as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.evaluation.results import without_nan
+from harness.evaluation.rows import ResultRow
+from harness.reporting.units import bytes_text, metric_name, milliseconds, ratio_text, si
+
+_COLUMNS = ("mode", "value", "of dense", "FLOPs/query", "ms/query", "index", "FLOPs/document")
+
+
+def json_lines(rows: Sequence[ResultRow]) -> None:
+    """Print each row as one JSON object on standard output."""
+    for row in rows:
+        line = json.dumps(without_nan(row.flat()), ensure_ascii=False, allow_nan=False)
+        sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def print_comparison(rows: Sequence[ResultRow]) -> None:
+    """Print one table a task, split, subset and metric on standard output."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=110)
+    for (task, subset, split, metric), group in groupby(
+        sorted(rows, key=_place), key=lambda row: (row.task, row.subset, row.split, row.metric)
+    ):
+        members = list(group)
+        title = Text(f"{members[0].model} on {task} ({split}, {subset})")
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+        for name in _COLUMNS:
+            table.add_column(
+                metric_name(metric) if name == "value" else name,
+                justify="left" if name == "mode" else "right",
+            )
+        best = max((row.value for row in members if row.value is not None), default=None)
+        for row in members:
+            style = "bold" if row.value == best else ""
+            table.add_row(*_cells(row), style=style)
+        console.print(table)
+    if rows:
+        where = sorted({f"{row.hardware}, commit {row.commit or 'unknown'}" for row in rows})
+        for line in where:
+            console.print(Text(f"measured on {line}", style="dim"))
+
+
+def _cells(row: ResultRow) -> list[Text]:
+    cost = row.cost
+    return [
+        Text(cell)
+        for cell in (
+            row.mode,
+            "-" if row.value is None else f"{row.value:.4f}",
+            ratio_text(row.ratio),
+            si(cost.get("query_flops")),
+            milliseconds(cost.get("latency_p50_ms")),
+            bytes_text(cost.get("index_bytes")),
+            si(_document_flops(row)),
+        )
+    ]
+
+
+def _document_flops(row: ResultRow) -> float | None:
+    total, documents = row.cost.get("corpus_flops"), row.cost.get("documents")
+    return total / documents if total is not None and documents else None
+
+
+def _place(row: ResultRow) -> tuple[bool, str, str, str, str]:
+    return (not row.main, row.task, row.split, row.subset, row.metric)

@@ -1,0 +1,53 @@
+"""Figures as people read them."""
+
+from __future__ import annotations
+
+_SI = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_BINARY = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+_NAMES = {"ndcg": "nDCG", "map": "MAP", "mrr": "MRR", "recall": "Recall", "precision": "P"}
+_ABSENT = "-"
+
+
+def si(value: float | None) -> str:
+    """A count with an SI prefix and three significant digits: `1.42 G`; `-` when absent."""
+    if value is None:
+        return _ABSENT
+    for factor, prefix in _SI:
+        if value >= factor * 0.9995:
+            return f"{_three(value / factor)} {prefix}"
+    return _three(value)
+
+
+def bytes_text(value: float | None) -> str:
+    """Bytes with a binary prefix: `7.59 MiB`; `-` when absent."""
+    if value is None:
+        return _ABSENT
+    for factor, prefix in _BINARY:
+        if value >= factor:
+            return f"{_three(value / factor)} {prefix}"
+    return f"{value:.0f} B"
+
+
+def milliseconds(value: float | None) -> str:
+    """Milliseconds with three significant digits; `-` when absent."""
+    return _ABSENT if value is None else _three(value)
+
+
+def ratio_text(value: float | None) -> str:
+    """A ratio as per cent with one decimal: `95.6 %`; `-` when absent."""
+    return _ABSENT if value is None else f"{100 * value:.1f} %"
+
+
+def metric_name(metric: str) -> str:
+    """mteb's `ndcg_at_10` as `nDCG@10`."""
+    name, _, depth = metric.partition("_at_")
+    shown = _NAMES.get(name, name)
+    return f"{shown}@{depth}" if depth else shown
+
+
+def _three(value: float) -> str:
+    if value == 0:
+        return "0"
+    if value >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"

@@ -1,0 +1,114 @@
+"""BM25 through bm25s, with the settings of mteb's baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import bm25s
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import BadInputError
+from harness.retrieval.ranking import Ranking, best_of
+from harness.retrieval.retriever import Dependencies, SearchWork
+
+if TYPE_CHECKING:
+    from harness.config import Bm25Config
+    from harness.embedding.encoder import Texts
+
+
+class Bm25Retriever:
+    """Lexical search over stemmed words; no model runs at all."""
+
+    def __init__(self, config: Bm25Config, *, dependencies: Dependencies) -> None:
+        self.config = config
+        self._stemmer = _stemmer(config.stemmer)
+        self._stopwords = config.stopwords or []
+
+    def index(self, corpus: Texts) -> None:
+        """See `Retriever`."""
+        self._size = len(corpus)
+        self._index = bm25s.BM25(k1=self.config.k1, b=self.config.b, method=self.config.method)
+        words = self._words(corpus.texts)
+        self._has_words = any(words)
+        if self._has_words:
+            self._index.index(words, show_progress=False)
+
+    def tokenise(self, queries: Texts) -> None:
+        """See `Retriever`."""
+        _ = self._query_words(queries)
+
+    def encode(self, queries: Texts) -> None:
+        """See `Retriever`: nothing to encode."""
+
+    def search(self, queries: Texts, top_k: int) -> Ranking:
+        """See `Retriever`."""
+        k = min(top_k, self._size)
+        found = Ranking.empty(len(queries), k)
+        for row, words in enumerate(self._query_words(queries)):
+            known = self._known(words)
+            if known:
+                scores = self._index.get_scores(known)
+                matched = np.flatnonzero(scores > 0).astype(np.int32)
+                found.documents[row], found.scores[row] = best_of(matched, scores[matched], k)
+        return found
+
+    def work(self, queries: Texts) -> SearchWork:
+        """See `Retriever`: 2·Σ df over a query's words."""
+        frequency = self._document_frequency()
+        touched = [
+            int(frequency[self._index.get_tokens_ids(known)].sum())
+            for words in self._query_words(queries)
+            if (known := self._known(words))
+        ]
+        return SearchWork(
+            encodes_documents=False,
+            encodes_queries=False,
+            head_reads_queries=False,
+            head_reads_documents=False,
+            scoring_flops=2.0 * sum(touched) / max(len(queries), 1),
+            index_bytes=self._index_bytes(),
+        )
+
+    def _query_words(self, queries: Texts) -> list[list[str]]:
+        return queries.derived((id(self), "words"), lambda: self._words(queries.texts))
+
+    def _words(self, texts: Sequence[str]) -> list[list[str]]:
+        words: list[list[str]] = bm25s.tokenize(
+            list(texts),
+            stopwords=self._stopwords,
+            stemmer=self._stemmer,
+            return_ids=False,
+            show_progress=False,
+        )
+        return words
+
+    def _known(self, words: list[str]) -> list[str]:
+        if not self._has_words:
+            return []
+        return [word for word in words if word and word in self._index.vocab_dict]
+
+    def _document_frequency(self) -> NDArray[np.int64]:
+        if not self._has_words:
+            return np.zeros(0, np.int64)
+        return np.diff(self._index.scores["indptr"]).astype(np.int64)
+
+    def _index_bytes(self) -> int:
+        if not self._has_words:
+            return 0
+        return sum(self._index.scores[part].nbytes for part in ("data", "indices", "indptr"))
+
+
+def _stemmer(language: str | None) -> object | None:
+    if language is None:
+        return None
+    import Stemmer
+
+    try:
+        return Stemmer.Stemmer(language)
+    except KeyError as error:
+        known = ", ".join(sorted(Stemmer.algorithms()))
+        raise BadInputError(
+            f"retrieval.bm25.stemmer={language!r} is unknown; choose one of: {known}"
+        ) from error

@@ -1,0 +1,104 @@
+"""Dense retrieval: exact search over embeddings, in blocks, with a streaming top-k."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from harness.alignment.head import normalise
+from harness.retrieval.ranking import Ranking, ranked
+from harness.retrieval.retriever import Dependencies, SearchWork
+
+if TYPE_CHECKING:
+    from harness.config import DenseConfig
+    from harness.embedding.encoder import Texts
+
+_DOCUMENTS = 16_384  # of a block: fixed, so that a score does not depend on the corpus' size
+_QUERIES = 256
+
+
+def dense_search(
+    queries: NDArray[np.float32], documents: NDArray[np.float32], top_k: int
+) -> Ranking:
+    """The documents with the largest dot products, exactly.
+
+    Never holds more scores than one block of queries by one block of documents.
+
+    Args:
+        queries: float32 (q, d).
+        documents: float32 (n, d); may be memory-mapped.
+        top_k: Ranks to keep.
+    """
+    count = min(top_k, len(documents))
+    found = Ranking.empty(len(queries), count)
+    for start in range(0, len(queries), _QUERIES):
+        rows = slice(start, start + _QUERIES)
+        block = torch.from_numpy(np.ascontiguousarray(queries[rows]))
+        best = Ranking.empty(len(block), 0)
+        for first in range(0, len(documents), _DOCUMENTS):
+            part = torch.from_numpy(np.ascontiguousarray(documents[first : first + _DOCUMENTS]))
+            scores = block @ part.T
+            kept = _candidates(scores, min(count, len(part)))
+            best = ranked(
+                np.hstack([best.documents, (kept + first).astype(np.int32)]),
+                np.hstack([best.scores, np.take_along_axis(scores.numpy(), kept, axis=1)]),
+                min(count, first + len(part)),
+            )
+        found.documents[rows] = best.documents
+        found.scores[rows] = best.scores
+    return found
+
+
+def _candidates(scores: torch.Tensor, k: int) -> NDArray[np.int64]:
+    """Columns of the k largest values a row; of equal values at the k-th place the first."""
+    values, columns = torch.topk(scores, k, dim=1)
+    last = values[:, -1:]
+    tied = (scores == last).sum(dim=1) > (values == last).sum(dim=1)
+    for row in torch.nonzero(tied).flatten().tolist():  # rare: a tie across the k-th place
+        columns[row] = torch.sort(scores[row], descending=True, stable=True).indices[:k]
+    result: NDArray[np.int64] = columns.numpy()
+    return result
+
+
+class DenseRetriever:
+    """Cosine or dot product of embeddings."""
+
+    def __init__(self, config: DenseConfig, *, dependencies: Dependencies) -> None:
+        self.config = config
+        self._normalised = config.similarity == "cosine" or (
+            dependencies.encoder.model.config.normalize
+        )
+        self._documents: NDArray[np.float32] = np.zeros((0, 0), np.float32)
+
+    def index(self, corpus: Texts) -> None:
+        """See `Retriever`."""
+        self._documents = self._vectors(corpus)
+
+    def tokenise(self, queries: Texts) -> None:
+        """See `Retriever`."""
+        _ = queries.prompts
+
+    def encode(self, queries: Texts) -> None:
+        """See `Retriever`."""
+        _ = queries.embeddings
+
+    def search(self, queries: Texts, top_k: int) -> Ranking:
+        """See `Retriever`."""
+        return dense_search(self._vectors(queries), self._documents, top_k)
+
+    def work(self, queries: Texts) -> SearchWork:
+        """See `Retriever`: 2·d·N a query."""
+        return SearchWork(
+            encodes_documents=True,
+            encodes_queries=True,
+            head_reads_queries=False,
+            head_reads_documents=False,
+            scoring_flops=2.0 * self._documents.size,
+            index_bytes=self._documents.nbytes,
+        )
+
+    def _vectors(self, texts: Texts) -> NDArray[np.float32]:
+        return normalise(texts.embeddings) if self._normalised else texts.embeddings

@@ -1,0 +1,65 @@
+"""Exact search in an inverted index, through SciPy's sparse product."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from harness.retrieval.ranking import Ranking, best_of
+
+_SCORES = 1 << 25  # score entries held at a time
+
+
+class InvertedIndex:
+    """Postings by token: for each token the documents that hold it, with weights."""
+
+    def __init__(self, documents: sparse.csr_array) -> None:
+        """Transpose document rows (n, V) into postings (V, n)."""
+        self.postings: sparse.csr_array = documents.T.tocsr()
+        self.postings.sort_indices()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the postings and their offsets."""
+        parts = (self.postings.data, self.postings.indices, self.postings.indptr)
+        return sum(part.nbytes for part in parts)
+
+    @property
+    def document_frequency(self) -> NDArray[np.int64]:
+        """Postings of each token: int64 (V,)."""
+        return np.diff(self.postings.indptr).astype(np.int64)
+
+    def search(self, queries: sparse.csr_array, top_k: int) -> Ranking:
+        """The documents with the largest Σ_t query weight × posting weight.
+
+        A document that shares no token with a query is not found by it.
+
+        Args:
+            queries: Query weights, CSR (q, V).
+            top_k: Ranks to keep.
+        """
+        count = self.postings.shape[1]
+        rows = max(_SCORES // max(count, 1), 1)
+        k = min(top_k, count)
+        parts = [
+            _top_rows(queries[start : start + rows] @ self.postings, k)
+            for start in range(0, queries.shape[0], rows)
+        ]
+        if not parts:
+            return Ranking.empty(0, k)
+        return Ranking(
+            np.concatenate([part.documents for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+        )
+
+
+def _top_rows(scores: sparse.csr_array, k: int) -> Ranking:
+    """The k best entries of each row of a sparse score matrix."""
+    found = Ranking.empty(scores.shape[0], k)
+    for row in range(scores.shape[0]):
+        part = slice(scores.indptr[row], scores.indptr[row + 1])
+        found.documents[row], found.scores[row] = best_of(
+            scores.indices[part].astype(np.int32), scores.data[part], k
+        )
+    return found
