@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -72,13 +73,11 @@ def _hydra(command: str, arguments: list[str]) -> int:
     def job(settings: DictConfig) -> None:
         nonlocal status
         sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
-        try:
-            module = importlib.import_module(f"harness.commands.{command}")
-            status = max(status, _guarded(getattr(module, command), settings))
-        except HarnessError as error:
-            status = max(status, _fail(str(error), error.exit_status))
-            if sweeping:  # Hydra then counts the job as failed, and goes on with the others
-                raise
+        module = importlib.import_module(f"harness.commands.{command}")
+        outcome, error = _guarded(getattr(module, command), settings)
+        status = max(status, outcome)
+        if sweeping and error is not None:
+            raise error  # Hydra counts the job as failed and goes on with the others
 
     sys.argv = [sys.argv[0], *arguments]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, not to Hydra's own printing
@@ -86,29 +85,29 @@ def _hydra(command: str, arguments: list[str]) -> int:
         hydra.main(config_path=str(config_folder()), config_name=command, version_base="1.3")(job)()
     except KeyboardInterrupt:
         return _fail("interrupted; what was finished is kept, the same command goes on", 130)
-    except HarnessError:
-        return 1
     except (HydraException, OmegaConfBaseException) as error:
         return _fail(_one_line(error), 2)
-    except Exception as error:
-        if "debug=true" in arguments:
-            raise
-        return _fail(
-            f"unexpected {type(error).__name__}: {_one_line(error)} (debug=true shows where)", 1
-        )
+    except Exception as error:  # a job of a sweep, or Hydra itself
+        return status or _fail(f"{type(error).__name__}: {_one_line(error)}", 1)
     return status
 
 
-def _guarded(command: Callable[[Any], int], settings: Any) -> int:
-    """Run a command; with `debug=true` an error shows its traceback first."""
+def _guarded(command: Callable[[Any], int], settings: Any) -> tuple[int, Exception | None]:
+    """Run a command: its exit status, and the error that it ended with.
+
+    The error is one line on standard error; with `debug=true` its traceback comes first.
+    """
     try:
-        return command(settings)
-    except HarnessError:
+        return command(settings), None
+    except Exception as error:
         if settings.get("debug"):
             import traceback
 
             traceback.print_exc()
-        raise
+        if isinstance(error, HarnessError):
+            return _fail(_one_line(error), error.exit_status), error
+        line = f"unexpected {type(error).__name__}: {_one_line(error)} (debug=true shows where)"
+        return _fail(line, 1), error
 
 
 def _complete(arguments: list[str]) -> int:
@@ -128,8 +127,12 @@ def _complete(arguments: list[str]) -> int:
 
 def _one_line(error: BaseException) -> str:
     """An error's message on one line, without the search path that Hydra adds."""
-    message = str(error).partition("Config search path:")[0]
-    return " ".join(message.split()) or type(error).__name__
+    message = " ".join(str(error).partition("Config search path:")[0].split())
+    option = re.search(r"Could not load '([\w/]+)/[^/']+'", message)
+    if option and (folder := config_folder() / option[1]).is_dir():
+        known = sorted(path.stem for path in folder.glob("*.yaml"))
+        message = f"{message.rstrip('.')}; {option[1]} is one of: {', '.join(known)}"
+    return message or type(error).__name__
 
 
 def _fail(message: str, status: int) -> int:

@@ -350,7 +350,11 @@ class AlignedSparseConfig(RetrievalConfig):
 
     def label(self) -> str:
         """See `RetrievalConfig`."""
-        return f"{self.kind}-k{self.doc_top_k}-m{self.query_expansion}-{self.query_weight}"
+        norm = "-l2" if self.doc_norm == "l2" else ""
+        return (
+            f"{self.kind}-k{self.doc_top_k}-m{self.query_expansion}"
+            f"-{self.doc_weight}{norm}-{self.query_weight}"
+        )
 
     def __post_init__(self) -> None:
         """Validate."""

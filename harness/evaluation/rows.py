@@ -30,6 +30,7 @@ class ResultRow:
         experiment: The folder of the results.
         dataset_revision: The data's revision.
         kept: Whether the result was there before this run.
+        encoded_now: Texts that the model ran on for this figure in this run; 0 when it was kept.
         encoder: Stands for model, pooling, template, length and dtype: ratios compare within it.
         hardware: Where it was computed.
         commit: The code's commit, with `+` when the checkout had changes; empty when unknown.
@@ -49,6 +50,7 @@ class ResultRow:
     experiment: str = ""
     dataset_revision: str = ""
     kept: bool = False
+    encoded_now: int = 0
     encoder: str = ""
     hardware: str = ""
     commit: str = ""
@@ -83,6 +85,7 @@ def result_rows(
                 if metric not in scores:
                     known = ", ".join(k for k in scores if "_at_" in k and "nauc" not in k)
                     raise BadInputError(f"metrics: {metric!r} is unknown; choose from: {known}")
+                cost = stored.cost.get(f"{split}/{scores['hf_subset']}", {})
                 rows.append(
                     ResultRow(
                         model=model,
@@ -100,7 +103,8 @@ def result_rows(
                         encoder=encoder,
                         hardware=_hardware(stored.environment["hardware"]),
                         commit=commit.get("commit", "")[:12] + ("+" if commit.get("dirty") else ""),
-                        cost=stored.cost.get(f"{split}/{scores['hf_subset']}", {}),
+                        encoded_now=0 if kept else cost.get("texts_encoded", 0),
+                        cost=cost,
                     )
                 )
     return rows

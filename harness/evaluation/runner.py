@@ -23,6 +23,7 @@ from harness.evaluation.experiment import (
     experiments,
     settings_hash,
 )
+from harness.evaluation.manifest import run_manifest
 from harness.evaluation.results import StoredResult, read_result, result_path, write_result
 from harness.evaluation.rows import ResultRow, result_rows, with_ratios
 from harness.evaluation.tasks.resolve import resolve_tasks
@@ -89,12 +90,18 @@ class Runner:
         tasks = resolve_tasks(self.config.tasks, cache_dir=Path(self.config.store_dir) / "tasks")
         self._experiments = experiments(self.config, self._encoder, self._head)
         self._encoder_hash = settings_hash(encoder_settings(self.config, self._encoder))
-        for task in tasks:
-            try:
-                self._run_task(task, outcome)
-            except TaskFailedError as error:
-                outcome.failed.append(str(error))
-                say(f"{task.metadata.name}: {error}")
+        asked = {
+            "model": self._encoder.model.name,
+            "tasks": [task.metadata.name for task in tasks],
+            "experiments": [experiment.folder for experiment in self._experiments.values()],
+        }
+        with run_manifest(self._results, asked, outcome):
+            for task in tasks:
+                try:
+                    self._run_task(task, outcome)
+                except TaskFailedError as error:
+                    outcome.failed.append(f"{task.metadata.name}: {error}")
+                    say(outcome.failed[-1])
         outcome.rows = with_ratios(outcome.rows)
         return outcome
 

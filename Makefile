@@ -1,0 +1,43 @@
+# make demo: set up and run the main job. make test: set up and run the tests.
+# TORCH=cpu or TORCH=cuda chooses torch's build; by default a machine with an NVIDIA GPU gets CUDA.
+
+PYTHON ?= python3
+TORCH ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo cuda || echo cpu)
+PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check
+TORCH_VERSION := 2.13.0
+CPU_WHEELS := https://download.pytorch.org/whl/cpu
+
+.PHONY: demo test check setup clean
+
+demo: setup
+	.venv/bin/harness run
+	.venv/bin/harness report
+
+test: setup
+	.venv/bin/python -m pytest
+
+check: setup
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+setup: .venv/.ready
+
+# A CPU wheel at hand (pip's find-links) is taken without asking any index; else PyTorch's own CPU
+# index, because the general one serves CUDA builds and several GB with them.
+.venv/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; say which: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 2; }
+	@echo "setting up .venv with torch $(TORCH_VERSION) ($(TORCH)) ..."
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@if [ "$(TORCH)" = cpu ]; then \
+		$(PIP) install --no-index --no-deps torch==$(TORCH_VERSION) 2>/dev/null \
+		|| $(PIP) install --index-url $(CPU_WHEELS) --no-deps torch==$(TORCH_VERSION); \
+	fi
+	@$(PIP) install --constraint constraints.txt --editable '.[dev]' 2>&1 | { grep -v '^WARNING: Location' || true; }
+	@.venv/bin/python -c 'import torch, mteb, harness' # a set-up that failed half-way is not ready
+	@touch $@
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,56 @@
+"""A record of every run: what was asked, how it ended, what the store was asked for."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.files import write_text
+
+if TYPE_CHECKING:
+    from harness.evaluation.runner import RunOutcome
+
+
+@contextmanager
+def run_manifest(results_dir: Path, asked: Mapping[str, Any], outcome: RunOutcome) -> Iterator[Path]:
+    """Keep `results_dir/runs/{time}-{id}.json` while a run lasts and after it.
+
+    Its `status` is `running`, then `done`, `partial` (a task did not finish) or `failed`.
+
+    Args:
+        results_dir: The results folder.
+        asked: What the run was to do, JSON-able.
+        outcome: What it has done so far; read again at its end.
+
+    Yields:
+        The file's path.
+    """
+    started = datetime.now(UTC)
+    clock = time.monotonic()
+    path = results_dir / "runs" / f"{started:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}.json"
+
+    def write(status: str) -> None:
+        done = {key: value for key, value in asdict(outcome).items() if key != "rows"}
+        record = {
+            "status": status,
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - clock, 3),
+            **asked,
+            **done,
+        }
+        write_text(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+    write("running")
+    try:
+        yield path
+    except BaseException:
+        write("failed")
+        raise
+    write("partial" if outcome.failed else "done")
