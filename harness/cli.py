@@ -79,6 +79,8 @@ def _hydra(command: str, arguments: list[str]) -> int:
         if sweeping and error is not None:
             raise error  # Hydra counts the job as failed and goes on with the others
 
+    # Hydra wants its flag before the overrides; people put it anywhere.
+    arguments = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
     sys.argv = [sys.argv[0], *arguments]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, not to Hydra's own printing
     try:
@@ -106,6 +108,8 @@ def _guarded(command: Callable[[Any], int], settings: Any) -> tuple[int, Excepti
             traceback.print_exc()
         if isinstance(error, HarnessError):
             return _fail(_one_line(error), error.exit_status), error
+        if isinstance(error, OSError) and error.filename is not None:
+            return _fail(f"{error.filename}: {error.strerror}", 1), error
         line = f"unexpected {type(error).__name__}: {_one_line(error)} (debug=true shows where)"
         return _fail(line, 1), error
 

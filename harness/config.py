@@ -7,6 +7,7 @@ it is wanted. A bad value raises `BadInputError` before anything is loaded.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import importlib
 import math
@@ -22,6 +23,9 @@ from harness.errors import BadInputError
 C = TypeVar("C")
 
 _STOPWORD_LISTS = ("en", "de", "nl", "fr", "es", "pt", "it", "ru", "sv", "no", "zh")  # bm25s'
+
+_METRICS = ("ndcg", "map", "mrr", "recall", "precision", "hit_rate")  # mteb's, of retrieval
+_DEPTHS = ("1", "3", "5", "10", "20", "100", "1000")
 
 _COMPONENTS: dict[str, dict[str, type[ComponentConfig]]] = {}
 
@@ -63,7 +67,7 @@ def build(config: ComponentConfig, **dependencies: Any) -> Any:
 def unscored(default: Any) -> Any:
     """A field that cannot change a score: it stays out of every identity and hash."""
     if isinstance(default, list | dict):
-        return field(default_factory=lambda: default, metadata={"identity": False})
+        return field(default_factory=lambda: copy.copy(default), metadata={"identity": False})
     return field(default=default, metadata={"identity": False})
 
 
@@ -99,9 +103,9 @@ def parse_component(group: str, mapping: Any, *, where: str) -> Any:
     """
     kinds = _COMPONENTS[group]
     kind = mapping.get("kind") if isinstance(mapping, Mapping | DictConfig) else None
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise BadInputError(f"{where}.kind={kind!r} is unknown; choose one of: {', '.join(kinds)}")
-    return parse(kinds[str(kind)], mapping, where=where)
+    return parse(kinds[kind], mapping, where=where)
 
 
 def parse(cls: type[C], mapping: Any, *, where: str) -> C:
@@ -110,6 +114,8 @@ def parse(cls: type[C], mapping: Any, *, where: str) -> C:
     Raises:
         BadInputError: One line that names the setting.
     """
+    if not isinstance(mapping, Mapping | DictConfig):
+        raise BadInputError(f"{where or 'the configuration'}={mapping!r} must hold settings")
     if isinstance(mapping, DictConfig) and (missing := sorted(OmegaConf.missing_keys(mapping))):
         setting = ".".join(part for part in (where, missing[0]) if part)
         raise BadInputError(f"{setting} is not set: give {setting}=... on the command line")
@@ -124,7 +130,7 @@ def parse(cls: type[C], mapping: Any, *, where: str) -> C:
         ) from error
     except ValueError as error:
         prefix = f"{where}." if where else ""
-        raise BadInputError(f"{prefix}{error}") from error
+        raise BadInputError(f"{prefix}{str(error).splitlines()[0]}") from error
     assert isinstance(parsed, cls)
     return parsed
 
@@ -541,7 +547,7 @@ class RunConfig:
     instruction: Any
     head: Any
     backend: Any
-    retrieval: Any
+    retrieval: Any = field(default_factory=dict)
     tasks: TasksConfig
     cost: CostConfig
     metrics: list[str] = field(default_factory=list)
@@ -564,11 +570,31 @@ class RunConfig:
             str(name): parse_component("retrieval", mode, where=f"retrieval.{name}")
             for name, mode in self.retrieval.items()
         }
-        for name, mode in self.retrieval.items():
-            for part in getattr(mode, "modes", ()):
+        parts = {name: set(getattr(mode, "modes", ())) for name, mode in self.retrieval.items()}
+        for name, named in parts.items():
+            for part in sorted(named):
                 _require(
                     part in self.retrieval and part != name,
                     f"retrieval.{name}.modes names {part!r}, which this run does not have; add it "
                     f"to retrieval=[...] or set retrieval.{name}.modes",
                 )
+                _require(
+                    not hasattr(self.retrieval[part], "modes"),
+                    f"retrieval.{name}.modes names {part!r}, itself a fusion; name its parts",
+                )
+        for name in parts:
+            reached: set[str] = set()
+            while new := set().union(*(parts[part] for part in {name, *reached})) - reached:
+                reached |= new
+            _require(
+                name not in reached,
+                f"retrieval.{name}.modes leads back to {name!r}; a mode cannot be fused of itself",
+            )
         _one_of("format", self.format, ("table", "json"))
+        for metric in self.metrics:
+            name, _, depth = metric.partition("_at_")
+            _require(
+                name in _METRICS and depth in _DEPTHS,
+                f"metrics: {metric!r} is unknown; write NAME_at_K with NAME of "
+                f"{', '.join(_METRICS)} and K of {', '.join(_DEPTHS)}",
+            )

@@ -12,7 +12,7 @@ from harness.retrieval.ranking import Ranking, to_run
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.embedding.encoder import Texts, TextEncoder
+    from harness.embedding.encoder import TextEncoder, Texts
     from harness.retrieval.retriever import Retriever
 
 Place = tuple[str, str]  # (split, subset)
@@ -112,7 +112,7 @@ class ModeSearch:
 
 
 def model_meta(name: str, revision: str, settings: dict[str, Any]) -> ModelMeta:
-    """mteb's metadata of a model in one experiment.
+    """Mteb's metadata of a model in one experiment.
 
     Args:
         name: `organisation/model`.

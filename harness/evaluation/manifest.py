@@ -6,12 +6,13 @@ import json
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import BadInputError
 from harness.files import write_text
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def run_manifest(results_dir: Path, asked: Mapping[str, Any], outcome: RunOutcome) -> Iterator[Path]:
+def run_manifest(
+    results_dir: Path, asked: Mapping[str, Any], outcome: RunOutcome
+) -> Iterator[Path]:
     """Keep `results_dir/runs/{time}-{id}.json` while a run lasts and after it.
 
     Its `status` is `running`, then `done`, `partial` (a task did not finish) or `failed`.
@@ -47,9 +50,19 @@ def run_manifest(results_dir: Path, asked: Mapping[str, Any], outcome: RunOutcom
         }
         write_text(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
+    folders = [folder for folder in (path.parent, results_dir) if not folder.exists()]
     write("running")
     try:
         yield path
+    except BadInputError:
+        if outcome.computed:
+            write("failed")
+        else:  # bad input leaves nothing behind
+            path.unlink()
+            for folder in folders:
+                with suppress(OSError):
+                    folder.rmdir()
+        raise
     except BaseException:
         write("failed")
         raise

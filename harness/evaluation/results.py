@@ -2,8 +2,8 @@
 
 `results/{org__model}/{revision}/experiments/{readable-id}-{hash}/` holds `{Task}.json` and
 `model_meta.json`, as `mteb.ResultCache` reads them, and a folder `{Task}/` with `experiment.json`,
-`config.yaml` (resolved), `environment.json`, `cost.json` and `rankings.parquet`. `{Task}.json` is written last: a
-result without it does not exist.
+`config.yaml` (resolved), `environment.json`, `cost.json` and `rankings.parquet`. `{Task}.json` is
+written last: a result without it does not exist.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def read_result(path: Path) -> StoredResult | None:
         return None
     result = _read_json(path)
     details = {
-        name: _read_json(details_folder(path) / f"{name}.json")
+        name: _read_json(details_folder(path) / f"{name}.json", culprit=path)
         for name in ("experiment", "environment", "cost")
     }
     if "scores" not in result or "dataset_revision" not in result:
@@ -147,8 +147,9 @@ def _json(value: Any) -> str:
     return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    remedy = "delete it and it will be computed again"
+def _read_json(path: Path, *, culprit: Path | None = None) -> dict[str, Any]:
+    """A JSON object; without one `culprit`, else the file itself, is to be deleted."""
+    remedy = f"delete {culprit or 'it'} and it will be computed again"
     try:
         parsed = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -126,7 +126,7 @@ def with_ratios(rows: Iterable[ResultRow]) -> list[ResultRow]:
 
 
 def _cell(row: ResultRow) -> tuple[str, ...]:
-    return row.model, row.encoder, row.task, row.split, row.subset, row.metric
+    return row.model, row.encoder, row.dataset_revision, row.task, row.split, row.subset, row.metric
 
 
 def _ratio(row: ResultRow, dense: ResultRow | None) -> float | None:

@@ -118,13 +118,13 @@ class Runner:
                 say(f"{name}: {mode}")
                 search = ModeSearch(retrievers[mode], texts, self._meta(mode))
                 stored[mode] = self._evaluate(task, mode, search)
+                outcome.computed += 1
                 for part in [*search.corpora.values(), *search.queries.values()]:
                     asked[id(part)] = part
             for part in asked.values():
                 if part.encoding is not None:
                     outcome.texts_encoded += part.encoding.encoded
                     outcome.texts_read += part.encoding.read
-        outcome.computed += len(missing)
         outcome.kept += len(stored) - len(missing)
         for mode, result in stored.items():
             assert result is not None
@@ -189,6 +189,7 @@ class Runner:
         wants_latency = self.config.cost.latency_queries > 0
         has_latency = all(figures.get("latency_p50_ms") for figures in stored.cost.values())
         return stored if has_latency or not wants_latency else None
+
 
 def _load(task: AbsTaskRetrieval) -> None:
     """Load a task's data; a task that cannot be had does not stop the others."""

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from harness.evaluation.results import without_nan
 from harness.evaluation.rows import ResultRow
+from harness.reporting.standings import document_flops
 from harness.reporting.units import bytes_text, metric_name, milliseconds, ratio_text, si
 
 _COLUMNS = ("mode", "value", "of dense", "FLOPs/query", "ms/query", "index", "FLOPs/document")
@@ -65,14 +66,9 @@ def _cells(row: ResultRow) -> list[Text]:
             si(cost.get("query_flops")),
             milliseconds(cost.get("latency_p50_ms")),
             bytes_text(cost.get("index_bytes")),
-            si(_document_flops(row)),
+            si(document_flops(row)),
         )
     ]
-
-
-def _document_flops(row: ResultRow) -> float | None:
-    total, documents = row.cost.get("corpus_flops"), row.cost.get("documents")
-    return total / documents if total is not None and documents else None
 
 
 def _place(row: ResultRow) -> tuple[bool, str, str, str, str]:

@@ -23,7 +23,7 @@ def bytes_text(value: float | None) -> str:
     if value is None:
         return _ABSENT
     for factor, prefix in _BINARY:
-        if value >= factor:
+        if value >= factor * 0.9995:
             return f"{_three(value / factor)} {prefix}"
     return f"{value:.0f} B"
 
@@ -39,7 +39,7 @@ def ratio_text(value: float | None) -> str:
 
 
 def metric_name(metric: str) -> str:
-    """mteb's `ndcg_at_10` as `nDCG@10`."""
+    """A metric as the field writes it: mteb's `ndcg_at_10` is `nDCG@10`."""
     name, _, depth = metric.partition("_at_")
     shown = _NAMES.get(name, name)
     return f"{shown}@{depth}" if depth else shown
@@ -48,6 +48,6 @@ def metric_name(metric: str) -> str:
 def _three(value: float) -> str:
     if value == 0:
         return "0"
-    if value >= 100:
+    if value >= 99.95:
         return f"{value:.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"

@@ -52,6 +52,8 @@ def resolve_tasks(config: TasksConfig, *, cache_dir: Path) -> list[AbsTaskRetrie
             raise BadInputError(
                 f"two tasks are called {name!r}; a folder's name is its task's name, so rename one"
             )
+        if name == "model_meta":
+            raise BadInputError("a folder called 'model_meta' would hide mteb's file; rename it")
         seen.add(name)
     return tasks
 

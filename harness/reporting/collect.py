@@ -1,0 +1,178 @@
+"""All results under a folder as rows of the leaderboard."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness.errors import BadInputError
+from harness.evaluation.experiment import settings_hash
+from harness.evaluation.results import StoredResult, read_result, without_nan
+from harness.evaluation.rows import ResultRow, result_rows, with_ratios
+from harness.reporting.describe import describe
+
+_USUAL_METRIC = "ndcg_at_10"
+_NOT_METRICS = ("main_score", "hf_subset", "languages")
+_SHOWN_COSTS = (
+    *("documents", "queries", "query_flops", "corpus_flops", "index_bytes"),
+    *("latency_p50_ms", "latency_p95_ms", "documents_per_second"),
+)
+_MALFORMED = (KeyError, IndexError, TypeError, AttributeError, ValueError, ArithmeticError)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row with the settings that it was reached with.
+
+    Attributes:
+        row: The main metric of one mode on one task, split and subset.
+        settings: Key settings in words.
+    """
+
+    row: ResultRow
+    settings: str
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What a results folder holds.
+
+    Attributes:
+        entries: Every readable result, in the order of their paths.
+        unreadable: One line for each result that cannot be read.
+    """
+
+    entries: list[Entry]
+    unreadable: list[str]
+
+
+def collect(results_dir: Path) -> Collection:
+    """Read every result under a folder; what cannot be read is named and left out.
+
+    Args:
+        results_dir: The results folder.
+
+    Raises:
+        BadInputError: If there is no result, or none that can be read.
+    """
+    paths = sorted(
+        path
+        for path in results_dir.glob("*/*/experiments/*/*.json")
+        if path.name != "model_meta.json" and path.is_file()
+    )
+    if not paths:
+        raise BadInputError(
+            f"results_dir={results_dir} holds no results; run `harness run` first, or name another "
+            "folder with results_dir=DIR"
+        )
+    found: list[tuple[list[Entry], list[str]]] = []
+    unreadable = []
+    for path in paths:
+        try:
+            found.append(_entries(path))
+        except BadInputError as error:
+            unreadable.append(str(error))
+        except _MALFORMED as error:
+            unreadable.append(
+                f"{path} is not as `harness run` writes it ({type(error).__name__}: "
+                f"{' '.join(str(error).split())}); delete it and it will be computed again"
+            )
+    if not found:
+        raise BadInputError(
+            f"none of the {len(paths)} results under {results_dir} can be read; {unreadable[0]}"
+        )
+    return Collection(_with_ratios(_with_shared_metric(found)), unreadable)
+
+
+def _entries(path: Path) -> tuple[list[Entry], list[str]]:
+    """The rows of one result, and the names that its main metric may have."""
+    stored = read_result(path)
+    if stored is None:
+        raise BadInputError(f"{path} went away while it was read; run the command again")
+    # mteb itself writes bare NaN where a score is undefined.
+    stored = replace(stored, result=without_nan(stored.result), cost=without_nan(stored.cost))
+    candidates = _main_metrics(stored)
+    if not candidates:
+        raise ValueError("no metric equals main_score")
+    settings = stored.experiment["settings"]
+    encoder = settings.get("encoder")
+    rows = result_rows(
+        stored,
+        metrics=candidates[:1],
+        model=stored.experiment["model"],
+        encoder=settings_hash(encoder) if encoder else "",
+        kept=True,
+    )
+    words = describe(settings)
+    for row in rows:
+        _check(row)
+    return [Entry(row, words) for row in rows], candidates
+
+
+def _main_metrics(stored: StoredResult) -> list[str]:
+    """The metrics that equal `main_score` in every split and subset, the usual one first."""
+    places = [scores for split in stored.result["scores"].values() for scores in split]
+    names = [
+        name
+        for name in (places[0] if places else ())
+        if name not in _NOT_METRICS
+        and all(name in scores and scores[name] == scores["main_score"] for scores in places)
+    ]
+    return sorted(names, key=lambda name: name != _USUAL_METRIC)
+
+
+def _with_shared_metric(found: list[tuple[list[Entry], list[str]]]) -> list[Entry]:
+    """All rows, those of a task under one name of its main metric.
+
+    On a small task several metrics may have the main metric's value in one result and not in
+    another; what holds in all of them is the main one.
+    """
+    shared: dict[str, list[str]] = {}
+    for entries, candidates in found:
+        known = shared.setdefault(entries[0].row.task, candidates)
+        shared[entries[0].row.task] = [name for name in known if name in candidates]
+    return [
+        replace(entry, row=replace(entry.row, metric=(shared[entry.row.task] or candidates)[0]))
+        for entries, candidates in found
+        for entry in entries
+    ]
+
+
+def _with_ratios(entries: list[Entry]) -> list[Entry]:
+    """The entries with ratios to dense, never across revisions of a task's data."""
+    by_revision: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        by_revision[entry.row.dataset_revision].append(entry)
+    rated = []
+    for members in by_revision.values():
+        rows = with_ratios(entry.row for entry in members)
+        rated += [Entry(row, old.settings) for row, old in zip(rows, members, strict=True)]
+    return rated
+
+
+def _check(row: ResultRow) -> None:
+    """Raise ValueError or TypeError where a row could not be shown."""
+    for name in ("model", "task", "subset", "split", "mode", "kind", "experiment", "hardware"):
+        _text(name, getattr(row, name))
+    _text("dataset_revision", row.dataset_revision)
+    _figure("main_score", row.value)
+    for name in _SHOWN_COSTS:
+        _figure(name, row.cost.get(name))
+
+
+def _text(name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {value!r} and no text")
+    value.encode()  # JSON can hold half a surrogate pair, which no UTF-8 file can
+
+
+def _figure(name: str, value: Any) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} is {value!r} and no number")
+    if not math.isfinite(float(value)):
+        raise ValueError(f"{name} is not finite")

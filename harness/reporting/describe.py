@@ -1,0 +1,100 @@
+"""The settings behind a result in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.config import identity, parse_component
+from harness.errors import BadInputError
+
+# A setting without words of its own is shown by its name, so that a new mode needs nothing here.
+_WORDS = {
+    "similarity": "{}",
+    "doc_top_k": "K = {}",
+    "query_expansion": "M = {}",
+    "query_weight": "{} query weights",
+    "doc_weight": "{} document weights",
+    "doc_norm": "{} document norm",
+    "modes": "{}",
+    "fusion": "{} fusion",
+    "k1": "k1 = {}",
+    "b": "b = {}",
+    "regularisation": "λ = {}",
+}
+# These decide what a mode is, and are shown even where they have their default.
+_ALWAYS = frozenset(
+    (
+        *("similarity", "doc_top_k", "query_expansion", "query_weight"),
+        *("modes", "fusion", "k1", "b"),
+    )
+)
+_NEVER = frozenset(("kind", "version", "weights_hash"))
+_LONGEST_TEMPLATE = 40
+
+
+def describe(settings: Mapping[str, Any]) -> str:
+    """The key settings of an experiment: those that name it, and those that are not the default.
+
+    Args:
+        settings: The settings of a stored experiment.
+    """
+    parts = _component("retrieval", settings["mode"])
+    head = settings.get("head")
+    if head:
+        # A head's matrix is a hash of its content, not a setting that a person gave.
+        given = {name: value for name, value in head.items() if name != "weights"}
+        kind = str(head["kind"])
+        parts += [kind if kind.endswith("head") else f"{kind} head", *_component("head", given)]
+    encoder = settings.get("encoder")
+    if encoder:
+        document = encoder["document"]
+        parts += [f"{document['pooling']['kind']} pooling"]
+        parts += _component("pooling", document["pooling"])
+        parts += [f"≤{document['max_length']} tokens"]
+        parts += [
+            f"{side} “{template}”"
+            for side in ("query", "document")
+            if (template := _template(encoder[side]["instruction"]))
+        ]
+        if document["dtype"] != "float32":
+            parts.append(document["dtype"])
+    return ", ".join(parts)
+
+
+def _component(group: str, given: Mapping[str, Any]) -> list[str]:
+    try:
+        defaults = identity(parse_component(group, {"kind": given["kind"]}, where=group))
+    except BadInputError:  # a kind that this version does not know
+        defaults = {}
+    return [
+        _setting(name, value)
+        for name, value in given.items()
+        if name not in _NEVER
+        and (name in _ALWAYS or name not in defaults or value != defaults[name])
+    ]
+
+
+def _setting(name: str, value: Any) -> str:
+    if name == "query_expansion" and value == 0:
+        return "M = 0 (inference-free)"
+    readable = name.replace("_", " ")
+    if value is None or value is False:
+        return f"no {readable}"
+    if value is True:
+        return readable
+    return _WORDS.get(name, f"{readable} {{}}").format(_value(value))
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return " + ".join(_value(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _template(around: list[str]) -> str:
+    before, after = around
+    if not before and not after:
+        return ""
+    whole = f"{before}…{after}".replace("\n", "⏎")
+    return whole if len(whole) <= _LONGEST_TEMPLATE else f"{whole[: _LONGEST_TEMPLATE - 1]}…"

@@ -1,0 +1,174 @@
+"""Rows to ranked tables: what the page, the CSV and the Markdown show alike."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from harness.evaluation.rows import ResultRow
+from harness.reporting.collect import Entry
+from harness.reporting.units import bytes_text, metric_name, milliseconds, ratio_text, si
+
+ABSENT = "–"
+_REVISION_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Column:
+    """One figure of the tables.
+
+    Attributes:
+        name: Its name in the CSV.
+        header: Its name for people.
+        figure: Takes it from a row; None where it is absent.
+        text: Formats it.
+        more_is_better: Which end a reader wants on top.
+    """
+
+    name: str
+    header: str
+    figure: Callable[[ResultRow], float | None]
+    text: Callable[[float], str]
+    more_is_better: bool = False
+
+    def cell(self, row: ResultRow) -> str:
+        """The figure as shown; an absent one is not a zero."""
+        figure = self.figure(row)
+        return ABSENT if figure is None else self.text(figure)
+
+
+def _cost(name: str) -> Callable[[ResultRow], float | None]:
+    return lambda row: row.cost.get(name)
+
+
+def document_flops(row: ResultRow) -> float | None:
+    """FLOPs of the corpus pass for one document, a fitted head's share included."""
+    total, documents = row.cost.get("corpus_flops"), row.cost.get("documents")
+    return total / documents if total is not None and documents else None
+
+
+VALUE = Column("value", "value", lambda row: row.value, "{:.4f}".format, True)
+COLUMNS = (
+    Column("ratio", "of dense", lambda row: row.ratio, ratio_text, True),
+    Column("query_flops", "FLOPs per query", _cost("query_flops"), si),
+    Column("document_flops", "FLOPs per document", document_flops, si),
+    Column("latency_p50_ms", "latency p50, ms", _cost("latency_p50_ms"), milliseconds),
+    Column("latency_p95_ms", "latency p95, ms", _cost("latency_p95_ms"), milliseconds),
+    Column("index_bytes", "index", _cost("index_bytes"), bytes_text),
+    Column("documents_per_second", "documents per s", _cost("documents_per_second"), si, True),
+)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One line of a table.
+
+    Attributes:
+        number: Its place, from 1; equal values are numbered on.
+        row: Its figures.
+        settings: Key settings in words; they tell apart lines of the same model and mode.
+        label: Its name in the plot: the mode where that is its own, else the number.
+        mark: The letter of where it was measured; empty where one place holds for all.
+    """
+
+    number: int
+    row: ResultRow
+    settings: str
+    label: str
+    mark: str
+
+
+@dataclass(frozen=True)
+class Board:
+    """The table of one task, data revision, split, subset and metric.
+
+    Attributes:
+        heading: The task, with split, subset and data revision where they tell it apart.
+        metric: The metric for people.
+        facts: Size and revision of the data.
+        standings: Best first, those without a value last.
+        conditions: (mark, hardware and commit) of every place of measurement.
+    """
+
+    heading: str
+    metric: str
+    facts: str
+    standings: list[Standing]
+    conditions: list[tuple[str, str]]
+
+
+def boards(entries: Sequence[Entry]) -> list[Board]:
+    """The tables of all entries, ordered by task."""
+    revisions = Counter(task for task, _ in {(e.row.task, e.row.dataset_revision) for e in entries})
+    ordered = sorted(entries, key=lambda entry: _place(entry.row))
+    return [
+        _board(list(members), several_revisions=revisions[place[1]] > 1)
+        for place, members in groupby(ordered, key=lambda entry: _place(entry.row))
+    ]
+
+
+def _place(row: ResultRow) -> tuple[str, ...]:
+    folded = row.task.casefold()
+    return folded, row.task, row.split, row.subset, row.metric, row.dataset_revision
+
+
+def _board(entries: list[Entry], *, several_revisions: bool) -> Board:
+    entries = sorted(entries, key=_rank)
+    rows = [entry.row for entry in entries]
+    first = rows[0]
+    conditions = list(dict.fromkeys(_condition(row) for row in rows))
+    marks = [""] if len(conditions) == 1 else [_letters(n) for n in range(len(conditions))]
+    modes = Counter(row.mode for row in rows)
+    words = Counter((entry.row.model, entry.row.mode, entry.settings) for entry in entries)
+    standings = []
+    for number, entry in enumerate(entries, start=1):
+        row, settings = entry.row, entry.settings
+        if words[row.model, row.mode, settings] > 1:
+            settings += f", experiment {row.experiment.rpartition('-')[2]}"
+        standings.append(
+            Standing(
+                number=number,
+                row=row,
+                settings=settings,
+                label=row.mode if modes[row.mode] == 1 else str(number),
+                mark=marks[conditions.index(_condition(row))],
+            )
+        )
+    parts = [f"split {first.split}"] if first.split != "test" else []
+    parts += [f"subset {first.subset}"] if first.subset != "default" else []
+    parts += [f"data {first.dataset_revision[:_REVISION_DIGITS]}"] if several_revisions else []
+    return Board(
+        heading=f"{first.task} ({', '.join(parts)})" if parts else first.task,
+        metric=metric_name(first.metric),
+        facts=_facts(rows),
+        standings=standings,
+        conditions=list(zip(marks, conditions, strict=True)),
+    )
+
+
+def _rank(entry: Entry) -> tuple[bool, float, str, str, str, str]:
+    row = entry.row
+    value = 0.0 if row.value is None else row.value
+    return row.value is None, -value, row.model, row.mode, entry.settings, row.experiment
+
+
+def _condition(row: ResultRow) -> str:
+    return f"{row.hardware}; commit {row.commit or 'unknown'}"
+
+
+def _facts(rows: Sequence[ResultRow]) -> str:
+    sizes = [
+        f"{size:,} {name}"
+        for name in ("documents", "queries")
+        if (size := next((row.cost[name] for row in rows if row.cost.get(name)), None))
+    ]
+    revision = rows[0].dataset_revision[:_REVISION_DIGITS]
+    return ", ".join([*sizes, f"data revision {revision}"])
+
+
+def _letters(number: int) -> str:
+    """a, b, … z, aa, ab, … as spreadsheets name columns."""
+    higher, lowest = divmod(number, 26)
+    return (_letters(higher - 1) if higher else "") + chr(ord("a") + lowest)

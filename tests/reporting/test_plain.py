@@ -1,0 +1,124 @@
+import csv
+import io
+from dataclasses import replace
+
+import pytest
+
+from harness.evaluation.rows import ResultRow
+from harness.reporting.collect import Entry
+from harness.reporting.plain import csv_text, escape_markdown, markdown_text
+from harness.reporting.standings import boards
+
+DENSE = Entry(
+    ResultRow(
+        model="org/model",
+        task="T",
+        subset="default",
+        split="test",
+        mode="dense",
+        kind="dense",
+        metric="ndcg_at_10",
+        value=0.54462,
+        ratio=1.0,
+        experiment="dense-cosine-0123",
+        dataset_revision="d34ecf1b9ba8c7b8",
+        encoder="e",
+        hardware="Some CPU, 2 cores",
+        commit="43df4342b425+",
+        cost={
+            "documents": 1500,
+            "queries": 500,
+            "query_flops": 311926929.4,
+            "corpus_flops": 2524852841472.0,
+            "latency_p50_ms": 7.2689945,
+            "latency_p95_ms": 9.2249644,
+            "index_bytes": 2304000,
+            "documents_per_second": 105.355,
+        },
+    ),
+    "cosine, mean pooling",
+)
+
+
+def entry(settings="", **given):
+    return Entry(replace(DENSE.row, **given), settings)
+
+
+BM25 = entry(
+    "k1 = 1.5",
+    model="baseline/bm25s",
+    mode="bm25",
+    kind="bm25",
+    value=0.47,
+    ratio=None,
+    encoder="",
+    cost={"documents": 1500, "queries": 500, "query_flops": 1300.0, "corpus_flops": 0.0},
+)
+
+
+def test_csv_holds_the_figures_in_full():
+    text = csv_text(boards([BM25, DENSE]))
+    dense, bm25 = csv.DictReader(io.StringIO(text))
+    assert dense == {
+        "model": "org/model",
+        "mode": "dense",
+        "kind": "dense",
+        "settings": "cosine, mean pooling",
+        "task": "T",
+        "split": "test",
+        "subset": "default",
+        "metric": "ndcg_at_10",
+        "value": "0.54462",
+        "ratio": "1.0",
+        "query_flops": "311926929.4",
+        "document_flops": "1683235227.648",
+        "latency_p50_ms": "7.2689945",
+        "latency_p95_ms": "9.2249644",
+        "index_bytes": "2304000",
+        "documents_per_second": "105.355",
+        "hardware": "Some CPU, 2 cores",
+        "commit": "43df4342b425+",
+        "dataset_revision": "d34ecf1b9ba8c7b8",
+        "experiment": "dense-cosine-0123",
+    }
+    assert (bm25["ratio"], bm25["document_flops"], bm25["index_bytes"]) == ("", "0.0", "")
+
+
+def test_markdown_has_the_same_rows():
+    text = markdown_text(boards([BM25, DENSE]), title="A title", summary="One. Two.")
+    lines = text.splitlines()
+    assert lines[0] == "# A title"
+    assert lines[2] == "One. Two."
+    assert lines[4] == "## T"
+    assert lines[10:12] == [
+        "| 1 | org/model | dense | cosine, mean pooling | 0.5446 | 100.0 % | 312 M | 1.68 G "
+        "| 7.27 | 9.22 | 2.20 MiB | 105 |",
+        "| 2 | baseline/bm25s | bm25 | k1 = 1.5 | 0.4700 | – | 1.30 k | 0 | – | – | – | – |",
+    ]
+    assert lines[13] == "Measured on Some CPU, 2 cores; commit 43df4342b425+."
+
+
+@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", " =1", "\t=1", "\tx"])
+def test_csv_cells_are_no_formulas(text):
+    table = csv_text(boards([entry(model=text)]))
+    assert next(csv.DictReader(io.StringIO(table)))["model"] == f"'{text}"
+
+
+def test_negative_figures_stay_numbers_in_csv():
+    table = csv_text(boards([entry(value=-0.25)]))
+    assert next(csv.DictReader(io.StringIO(table)))["value"] == "-0.25"
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("aligned_sparse", "aligned_sparse"),
+        ("_x_ __init__", "\\_x\\_ \\_\\_init\\_\\_"),
+        ("a|b\\c", "a\\|b\\\\c"),
+        ("two\nlines", "two lines"),
+        ("[x](y) *z* `c` ~s~ # h", "\\[x\\](y) \\*z\\* \\`c\\` \\~s\\~ \\# h"),
+        ("a < b & c", "a &lt; b &amp; c"),
+    ],
+)
+def test_markdown_shows_text_as_it_is(text, escaped):
+    assert escape_markdown(text) == escaped
