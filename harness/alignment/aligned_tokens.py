@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from harness.alignment.equal_rows import EqualRows
 from harness.embedding.ragged import Ragged
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from scipy import sparse
 
     from harness.alignment.head import Head
 
 _BLOCK_BYTES = 64 << 20  # of logits at a time: n×V is never held
+_PLACED: dict[str, tuple[NDArray[np.float32], torch.Tensor]] = {}  # by device
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,8 @@ class AlignedTokens:
     Attributes:
         ids: int32 (n, k), by descending logit, equal logits by ascending id; -1 where fewer than k
             tokens are allowed.
-        weights: float32 (n, k), the raw logits; 0 where the id is -1.
+        weights: float32 (n, k), the raw logits; 0 where the id is -1. Texts with equal embeddings
+            have equal ones, wherever they stand.
     """
 
     ids: NDArray[np.int32]
@@ -60,18 +65,20 @@ def aligned_tokens(
     ids = np.full((count, k), -1, np.int32)
     weights = np.zeros((count, k), np.float32)
     forbidden = torch.from_numpy(~allowed).to(device)
-    for start, logits in _logit_blocks(head, embeddings, device):
-        stop = start + len(logits)
+    equal = EqualRows.of(embeddings, literal)
+    for rows, logits in _logit_blocks(head, embeddings, equal.distinct, device):
         logits.masked_fill_(forbidden, -torch.inf)
         if literal is not None:
             own = torch.zeros_like(logits, dtype=torch.bool)
-            block = literal[start:stop].tocoo()
-            own[torch.from_numpy(block.row.astype(np.int64)), torch.from_numpy(block.col)] = True
+            block = literal[rows].tocoo()
+            own[_indices(block.row, device), _indices(block.col, device)] = True
             logits.masked_fill_(~own, -torch.inf)
         values, columns = _top_k(logits, k)
-        real = torch.isfinite(values)
-        ids[start:stop] = torch.where(real, columns, -1).to(torch.int32).cpu().numpy()
-        weights[start:stop] = torch.where(real, values, 0.0).cpu().numpy()
+        real = values != -torch.inf  # NaN stays, for the caller to refuse
+        ids[rows] = torch.where(real, columns, -1).to(torch.int32).cpu().numpy()
+        weights[rows] = torch.where(real, values, 0.0).cpu().numpy()
+    if len(equal.repeats):
+        ids, weights = ids[equal.first], weights[equal.first]
     return AlignedTokens(ids, weights)
 
 
@@ -79,25 +86,41 @@ def logits_at(
     head: Head, embeddings: NDArray[np.float32], tokens: Ragged, *, device: str = "cpu"
 ) -> NDArray[np.float32]:
     """The logits of given tokens: float32, one for each of `tokens.values`."""
-    rows = tokens.row_numbers()
+    owners = tokens.row_numbers()
     result = np.zeros(len(tokens.values), np.float32)
-    for start, logits in _logit_blocks(head, embeddings, device):
-        first, last = tokens.offsets[start], tokens.offsets[start + len(logits)]
-        row = torch.from_numpy(rows[first:last] - start).to(device)
-        column = torch.from_numpy(tokens.values[first:last].astype(np.int64)).to(device)
+    for rows, logits in _logit_blocks(head, embeddings, np.arange(len(embeddings)), device):
+        first, last = tokens.offsets[rows[0]], tokens.offsets[rows[-1] + 1]
+        row = _indices(owners[first:last] - rows[0], device)
+        column = _indices(tokens.values[first:last], device)
         result[first:last] = logits[row, column].cpu().numpy()
     return result
 
 
-def _logit_blocks(head: Head, embeddings: NDArray[np.float32], device: str):  # type: ignore[no-untyped-def]
-    """Yield (first row, logits) for blocks of texts, float32 on the device."""
-    matrix = torch.from_numpy(np.asarray(head.matrix)).to(device)
+def _logit_blocks(
+    head: Head, embeddings: NDArray[np.float32], rows: NDArray[np.int64], device: str
+) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
+    """Yield (rows, logits) for blocks of the given rows, float32 on the device."""
+    matrix = _placed(head.matrix, device)
     bias = None if head.bias is None else torch.from_numpy(np.asarray(head.bias)).to(device)
-    rows = max(_BLOCK_BYTES // (4 * matrix.shape[0]), 1)
-    for start in range(0, len(embeddings), rows):
-        block = torch.from_numpy(head.project(embeddings[start : start + rows])).to(device)
-        logits = block @ matrix.T
-        yield start, logits if bias is None else logits.add_(bias)
+    size = max(_BLOCK_BYTES // (4 * matrix.shape[0]), 1)
+    for start in range(0, len(rows), size):
+        block = rows[start : start + size]
+        logits = torch.from_numpy(head.project(embeddings[block])).to(device) @ matrix.T
+        yield block, logits if bias is None else logits.add_(bias)
+
+
+def _placed(matrix: NDArray[np.float32], device: str) -> torch.Tensor:
+    """The matrix on the device; the last one stays there, so that a query does not move it anew."""
+    if torch.device(device).type == "cpu":
+        return torch.from_numpy(np.asarray(matrix))
+    kept = _PLACED.get(device)
+    if kept is None or kept[0].shape != matrix.shape or not np.may_share_memory(kept[0], matrix):
+        _PLACED[device] = kept = (matrix, torch.from_numpy(np.asarray(matrix)).to(device))
+    return kept[1]
+
+
+def _indices(numbers: NDArray[Any], device: str) -> torch.Tensor:
+    return torch.from_numpy(numbers.astype(np.int64)).to(device)
 
 
 def _top_k(logits: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -105,6 +128,7 @@ def _top_k(logits: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     values, columns = torch.topk(logits, k, dim=1)
     last = values[:, -1:]
     tied = (logits == last).sum(dim=1) > (values == last).sum(dim=1)
+    tied &= last[:, 0] != -torch.inf  # what is not allowed needs no order
     for row in torch.nonzero(tied).flatten().tolist():  # rare: a tie across the k-th place
         order = torch.sort(logits[row], descending=True, stable=True).indices[:k]
         values[row], columns[row] = logits[row][order], order

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from harness.embedding.encoder import Texts
 
 
+_BLOCK = 16_384  # rows held in float64 at a time
+
+
 @dataclass(frozen=True)
 class FitRecord:
     """What fitting a head took.
@@ -64,6 +67,9 @@ class Head(Protocol):
 
 def normalise(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows divided by their L2 norms, float32; zero rows stay zero."""
-    norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    scaled: NDArray[np.float32] = (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
+    scaled = np.empty(vectors.shape, np.float32)
+    for start in range(0, len(vectors), _BLOCK):
+        block = vectors[start : start + _BLOCK].astype(np.float64)
+        block /= np.maximum(np.linalg.norm(block, axis=1, keepdims=True), 1e-12)
+        scaled[start : start + _BLOCK] = block
     return scaled

@@ -16,7 +16,7 @@ from harness.errors import BadInputError
 
 if TYPE_CHECKING:
     from harness.config import LinearHeadConfig
-    from harness.embedding.encoder import Texts, TextEncoder
+    from harness.embedding.encoder import TextEncoder, Texts
 
 _INPUT_EMBEDDINGS = (
     "model.embed_tokens.weight",
@@ -51,7 +51,12 @@ class TiedHead:
     bias: NDArray[np.float32] | None = None
 
     def identity(self) -> dict[str, Any]:
-        """See `Head`."""
+        """See `Head`; a matrix that is absent or too small is refused here, before texts are read.
+
+        Raises:
+            BadInputError: If there is no such matrix, or the tokenizer knows more tokens.
+        """
+        self._check_tokens()
         return {
             **identity(self.config),
             "path": None,
@@ -60,16 +65,12 @@ class TiedHead:
 
     def fit(self, corpus: Texts) -> None:
         """Read and check the matrix."""
-        width, vocabulary = corpus.embeddings.shape[1], len(self._encoder.model.tokenizer)
+        self._check_tokens()
+        width = corpus.embeddings.shape[1]
         if len(corpus) and self.matrix.shape[1] != width:
             raise BadInputError(
                 f"the head's matrix is {self.matrix.shape[1]} wide and the embeddings are {width}; "
                 "head.path must name the backbone that the model was trained from"
-            )
-        if self.matrix.shape[0] < vocabulary:
-            raise BadInputError(
-                f"the head knows {self.matrix.shape[0]:,} tokens and the tokenizer {vocabulary:,}; "
-                "head.path must name a backbone with this tokenizer"
             )
 
     @cached_property
@@ -83,6 +84,14 @@ class TiedHead:
     def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """The embedding as the backbone gives it, unless `normalize` is set."""
         return normalise(embeddings) if self.config.normalize else embeddings
+
+    def _check_tokens(self) -> None:
+        vocabulary = len(self._encoder.model.tokenizer)
+        if self.matrix.shape[0] < vocabulary:
+            raise BadInputError(
+                f"the head knows {self.matrix.shape[0]:,} tokens and the tokenizer {vocabulary:,}; "
+                "head.path must name a backbone with this tokenizer"
+            )
 
     def _absent(self) -> str:
         return (

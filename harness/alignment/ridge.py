@@ -49,6 +49,9 @@ def ridge_weights(
 
     Returns:
         float32 (d + 1, V); the last row belongs to the constant column.
+
+    Raises:
+        BadInputError: If λ is too small for a solution in float64.
     """
     count, width = embeddings.shape
     gram = np.zeros((width + 1, width + 1))
@@ -59,8 +62,15 @@ def ridge_weights(
         gram += design.T @ design
         moments += targets[start : start + _BLOCK].T @ design
     gram[np.diag_indices_from(gram)] += regularisation
-    factor = scipy.linalg.cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
-    solved = scipy.linalg.cho_solve(factor, moments.T, overwrite_b=True, check_finite=False)
+    try:
+        factor = scipy.linalg.cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
+    except np.linalg.LinAlgError as error:
+        raise BadInputError(
+            f"head.regularisation={regularisation:g} is too small for these embeddings; raise it"
+        ) from error
+    solved: NDArray[np.float64] = scipy.linalg.cho_solve(
+        factor, moments.T, overwrite_b=True, check_finite=False
+    )
     return solved.astype(np.float32)
 
 
@@ -92,7 +102,8 @@ class RidgeHead:
     @property
     def bias(self) -> NDArray[np.float32]:
         """The weights of the constant column, (V,)."""
-        return self._fitted()[-1]
+        constant: NDArray[np.float32] = self._fitted()[-1]
+        return constant
 
     def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """The normalised embedding."""

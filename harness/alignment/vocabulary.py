@@ -10,7 +10,8 @@ from scipy import sparse
 
 from harness.embedding.ragged import Ragged
 
-_MARKERS = "\u2581\u0120 "  # SentencePiece's and byte-level BPE's word beginnings
+_WORD_BEGINNINGS = ("\u2581", "\u0120")  # SentencePiece's and byte-level BPE's
+_PART_OF_A_CHARACTER = "\ufffd"  # what a byte of a longer character decodes to
 
 
 def allowed_tokens(
@@ -29,7 +30,8 @@ def allowed_tokens(
         tokenizer: A Hugging Face tokenizer.
         size: Rows of the head's matrix.
         drop_special: Leave special tokens out.
-        drop_punctuation: Leave out tokens without a letter or digit.
+        drop_punctuation: Leave out tokens without a letter or digit. A token that is a part of a
+            character stays.
         drop_stopwords: Leave out scikit-learn's English stopwords, whole words only.
 
     Returns:
@@ -42,14 +44,24 @@ def allowed_tokens(
         special = np.array(tokenizer.all_special_ids, np.int64)
         allowed[special[special < size]] = False
     if drop_punctuation or drop_stopwords:
-        tokens = tokenizer.convert_ids_to_tokens(range(known))
+        # Decoded: byte-level tokens write spaces, punctuation and other bytes with letters.
+        pieces = tokenizer.convert_ids_to_tokens(range(known))
+        tokens = [tokenizer.convert_tokens_to_string([piece]) for piece in pieces]
         if drop_punctuation:
-            lettered = [any(map(str.isalnum, token.removeprefix("##"))) for token in tokens]
+            lettered = [
+                any(char.isalnum() or char == _PART_OF_A_CHARACTER for char in token)
+                for token in tokens
+            ]
             allowed[:known] &= np.array(lettered, np.bool_)
         if drop_stopwords:
             from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-            stop = [token.strip(_MARKERS).lower() in ENGLISH_STOP_WORDS for token in tokens]
+            begins = [piece.startswith(_WORD_BEGINNINGS) for piece in pieces]
+            marked = any(begins)  # else inner pieces are marked, with ##
+            stop = [
+                (begin or not marked) and token.strip().lower() in ENGLISH_STOP_WORDS
+                for begin, token in zip(begins, tokens, strict=True)
+            ]
             allowed[:known] &= ~np.array(stop, np.bool_)
     return allowed
 
@@ -72,4 +84,5 @@ def inverse_document_frequency(sets: sparse.csr_array) -> NDArray[np.float32]:
     A token that no text holds has the largest value, ln(N + 1); it has no postings either.
     """
     frequency = np.bincount(sets.indices, minlength=sets.shape[1])
-    return np.log((sets.shape[0] + 1) / (frequency + 1)).astype(np.float32)
+    values: NDArray[np.float64] = np.log((sets.shape[0] + 1) / (frequency + 1))
+    return values.astype(np.float32)

@@ -156,12 +156,12 @@ class Runner:
             encode_kwargs={"batch_size": 1},  # unused: batches are made by token budget
         )
         result = evaluated.task_results[0]
-        cost = {
-            "/".join(place): self._meter.measure(
-                search.retriever, search.corpora[place], search.queries[place], top_k=task._top_k
+        cost = {}
+        for place, corpus in search.corpora.items():
+            search.retriever.index(corpus)  # with several places it has gone on to the next
+            cost["/".join(place)] = self._meter.measure(
+                search.retriever, corpus, search.queries[place], top_k=task._top_k
             )
-            for place in search.rankings
-        }
         return write_result(
             result_path(self._results, self._experiments[mode], name),
             result,

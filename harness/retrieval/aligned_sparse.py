@@ -71,6 +71,7 @@ class AlignedSparseRetriever:
 
     def index(self, corpus: Texts) -> None:
         """See `Retriever`."""
+        self._corpus = corpus
         self._head.fit(corpus)
         size = self._head.matrix.shape[0]
         self._allowed = allowed_tokens(
@@ -91,10 +92,10 @@ class AlignedSparseRetriever:
             literal=sets if self.config.scope == "literal" else None,
             device=self._encoder.backend.device,
         )
+        _refuse_infinite(tokens.weights, f"retrieval.{self._name}")
         rows = document_matrix(
             tokens, size, weight=self.config.doc_weight, l2=self.config.doc_norm == "l2"
         )
-        _refuse_infinite(rows.data, f"retrieval.{self._name}")
         self._index = InvertedIndex(rows)
         self._idf = (
             inverse_document_frequency(sets)
@@ -136,7 +137,7 @@ class AlignedSparseRetriever:
 
     def _query_matrix(self, queries: Texts) -> sparse.csr_array:
         """Query weights, CSR float32 (q, V)."""
-        key = (id(self), "query matrix")
+        key = ("query matrix", self, self._corpus)
         return queries.derived(key, lambda: self._weigh_queries(queries))
 
     def _weigh_queries(self, queries: Texts) -> sparse.csr_array:

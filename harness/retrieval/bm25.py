@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bm25s
 import numpy as np
@@ -23,8 +23,8 @@ class Bm25Retriever:
 
     def __init__(self, config: Bm25Config, *, dependencies: Dependencies) -> None:
         self.config = config
-        self._stemmer = _stemmer(config.stemmer)
-        self._stopwords = config.stopwords or []
+        self._stemmer = _stemmer(config.stemmer, f"retrieval.{dependencies.name}")
+        self._stopwords: str | list[str] = config.stopwords or []
 
     def index(self, corpus: Texts) -> None:
         """See `Retriever`."""
@@ -72,7 +72,7 @@ class Bm25Retriever:
         )
 
     def _query_words(self, queries: Texts) -> list[list[str]]:
-        return queries.derived((id(self), "words"), lambda: self._words(queries.texts))
+        return queries.derived(("words", self), lambda: self._words(queries.texts))
 
     def _words(self, texts: Sequence[str]) -> list[list[str]]:
         words: list[list[str]] = bm25s.tokenize(
@@ -92,7 +92,8 @@ class Bm25Retriever:
     def _document_frequency(self) -> NDArray[np.int64]:
         if not self._has_words:
             return np.zeros(0, np.int64)
-        return np.diff(self._index.scores["indptr"]).astype(np.int64)
+        offsets: NDArray[np.int64] = self._index.scores["indptr"].astype(np.int64)
+        return np.diff(offsets)
 
     def _index_bytes(self) -> int:
         if not self._has_words:
@@ -100,7 +101,7 @@ class Bm25Retriever:
         return sum(self._index.scores[part].nbytes for part in ("data", "indices", "indptr"))
 
 
-def _stemmer(language: str | None) -> object | None:
+def _stemmer(language: str | None, where: str) -> Any:
     if language is None:
         return None
     import Stemmer
@@ -110,5 +111,5 @@ def _stemmer(language: str | None) -> object | None:
     except KeyError as error:
         known = ", ".join(sorted(Stemmer.algorithms()))
         raise BadInputError(
-            f"retrieval.bm25.stemmer={language!r} is unknown; choose one of: {known}"
+            f"{where}.stemmer={language!r} is unknown; choose one of: {known}"
         ) from error

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from harness.alignment.equal_rows import EqualRows
 from harness.alignment.head import normalise
 from harness.retrieval.ranking import Ranking, ranked
 from harness.retrieval.retriever import Dependencies, SearchWork
@@ -16,14 +17,18 @@ if TYPE_CHECKING:
     from harness.config import DenseConfig
     from harness.embedding.encoder import Texts
 
-_DOCUMENTS = 16_384  # of a block: fixed, so that a score does not depend on the corpus' size
+_DOCUMENTS = 16_384  # of a block
 _QUERIES = 256
 
 
 def dense_search(
-    queries: NDArray[np.float32], documents: NDArray[np.float32], top_k: int
+    queries: NDArray[np.float32],
+    documents: NDArray[np.float32],
+    top_k: int,
+    *,
+    equal: EqualRows | None = None,
 ) -> Ranking:
-    """The documents with the largest dot products, exactly.
+    """The documents with the largest dot products, exactly; equal documents score the same.
 
     Never holds more scores than one block of queries by one block of documents.
 
@@ -31,16 +36,20 @@ def dense_search(
         queries: float32 (q, d).
         documents: float32 (n, d); may be memory-mapped.
         top_k: Ranks to keep.
+        equal: Which documents are equal, where that is known already.
     """
+    equal = EqualRows.of(documents) if equal is None else equal
     count = min(top_k, len(documents))
     found = Ranking.empty(len(queries), count)
     for start in range(0, len(queries), _QUERIES):
         rows = slice(start, start + _QUERIES)
-        block = torch.from_numpy(np.ascontiguousarray(queries[rows]))
+        block = _tensor(queries[rows])
         best = Ranking.empty(len(block), 0)
+        repeated = np.empty((len(block), len(equal.originals)), np.float32)
         for first in range(0, len(documents), _DOCUMENTS):
-            part = torch.from_numpy(np.ascontiguousarray(documents[first : first + _DOCUMENTS]))
+            part = _tensor(documents[first : first + _DOCUMENTS])
             scores = block @ part.T
+            _repeat(scores.numpy(), repeated, equal, first)
             kept = _candidates(scores, min(count, len(part)))
             best = ranked(
                 np.hstack([best.documents, (kept + first).astype(np.int32)]),
@@ -50,6 +59,28 @@ def dense_search(
         found.documents[rows] = best.documents
         found.scores[rows] = best.scores
     return found
+
+
+def _tensor(vectors: NDArray[np.float32]) -> torch.Tensor:
+    return torch.from_numpy(np.require(vectors, requirements=["C", "W"]))
+
+
+def _repeat(
+    scores: NDArray[np.float32], repeated: NDArray[np.float32], equal: EqualRows, first: int
+) -> None:
+    """Give documents that repeat an earlier one its score.
+
+    Args:
+        scores: (queries, block of documents), changed in place.
+        repeated: (queries, originals), filled as originals come by.
+        equal: Which documents are equal.
+        first: Number of the block's first document.
+    """
+    ends = [first, first + scores.shape[1]]
+    place = slice(*np.searchsorted(equal.originals, ends))
+    repeated[:, place] = scores[:, equal.originals[place] - first]
+    place = slice(*np.searchsorted(equal.repeats, ends))
+    scores[:, equal.repeats[place] - first] = repeated[:, equal.sources[place]]
 
 
 def _candidates(scores: torch.Tensor, k: int) -> NDArray[np.int64]:
@@ -72,10 +103,12 @@ class DenseRetriever:
             dependencies.encoder.model.config.normalize
         )
         self._documents: NDArray[np.float32] = np.zeros((0, 0), np.float32)
+        self._equal = EqualRows.of(self._documents)
 
     def index(self, corpus: Texts) -> None:
         """See `Retriever`."""
         self._documents = self._vectors(corpus)
+        self._equal = EqualRows.of(self._documents)
 
     def tokenise(self, queries: Texts) -> None:
         """See `Retriever`."""
@@ -87,7 +120,7 @@ class DenseRetriever:
 
     def search(self, queries: Texts, top_k: int) -> Ranking:
         """See `Retriever`."""
-        return dense_search(self._vectors(queries), self._documents, top_k)
+        return dense_search(self._vectors(queries), self._documents, top_k, equal=self._equal)
 
     def work(self, queries: Texts) -> SearchWork:
         """See `Retriever`: 2·d·N a query."""

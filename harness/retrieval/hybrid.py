@@ -23,9 +23,11 @@ class HybridRetriever:
     def __init__(self, config: HybridConfig, *, dependencies: Dependencies) -> None:
         self.config = config
         self._retrievers = dependencies.retrievers
+        self._size = 0
 
     def index(self, corpus: Texts) -> None:
         """See `Retriever`: the parts index the corpus."""
+        self._size = len(corpus)
         for part in self._parts():
             part.index(corpus)
 
@@ -54,7 +56,7 @@ class HybridRetriever:
         parts = [part.work(queries) for part in self._parts()]
         scoring = [part.scoring_flops for part in parts]
         known = [flops for flops in scoring if flops is not None]
-        fusion = float(_FUSION_FLOPS * self.config.depth * len(parts))
+        fusion = float(_FUSION_FLOPS * min(self.config.depth, self._size) * len(parts))
         return SearchWork(
             encodes_documents=any(part.encodes_documents for part in parts),
             encodes_queries=any(part.encodes_queries for part in parts),

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from harness.retrieval.ranking import Ranking, best_of
 
-_SCORES = 1 << 25  # score entries held at a time
+_SCORES = 1 << 22  # score entries held at a time: 32 MiB
 
 
 class InvertedIndex:
@@ -16,7 +16,7 @@ class InvertedIndex:
 
     def __init__(self, documents: sparse.csr_array) -> None:
         """Transpose document rows (n, V) into postings (V, n)."""
-        self.postings: sparse.csr_array = documents.T.tocsr()
+        self.postings = _with_small_indices(documents.T.tocsr())
         self.postings.sort_indices()
 
     @property
@@ -28,12 +28,14 @@ class InvertedIndex:
     @property
     def document_frequency(self) -> NDArray[np.int64]:
         """Postings of each token: int64 (V,)."""
-        return np.diff(self.postings.indptr).astype(np.int64)
+        offsets: NDArray[np.int64] = self.postings.indptr.astype(np.int64)
+        return np.diff(offsets)
 
     def search(self, queries: sparse.csr_array, top_k: int) -> Ranking:
         """The documents with the largest Σ_t query weight × posting weight.
 
-        A document that shares no token with a query is not found by it.
+        A document that shares no token with a query has a score of 0, and one with a score of 0 is
+        not found.
 
         Args:
             queries: Query weights, CSR (q, V).
@@ -43,7 +45,7 @@ class InvertedIndex:
         rows = max(_SCORES // max(count, 1), 1)
         k = min(top_k, count)
         parts = [
-            _top_rows(queries[start : start + rows] @ self.postings, k)
+            _top_rows(_with_small_indices(queries[start : start + rows]) @ self.postings, k)
             for start in range(0, queries.shape[0], rows)
         ]
         if not parts:
@@ -52,6 +54,19 @@ class InvertedIndex:
             np.concatenate([part.documents for part in parts]),
             np.concatenate([part.scores for part in parts]),
         )
+
+
+def _with_small_indices(matrix: sparse.csr_array) -> sparse.csr_array:
+    """The matrix with int32 indices where they suffice.
+
+    SciPy would else convert all postings to the wider type at every product.
+    """
+    if max(matrix.nnz, *matrix.shape) > np.iinfo(np.int32).max:
+        return matrix
+    return sparse.csr_array(
+        (matrix.data, matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)),
+        shape=matrix.shape,
+    )
 
 
 def _top_rows(scores: sparse.csr_array, k: int) -> Ranking:

@@ -37,7 +37,7 @@ class OnceRetriever:
 
     def search(self, queries: Texts, top_k: int) -> Ranking:
         """See `Retriever`; the same `Texts` object is searched once a depth."""
-        key = ("ranking", id(self), id(self._corpus), top_k)
+        key = ("ranking", self, self._corpus, top_k)
         return queries.derived(key, lambda: self._retriever.search(queries, top_k))
 
     def work(self, queries: Texts) -> SearchWork:

@@ -30,9 +30,7 @@ class Ranking:
     @classmethod
     def empty(cls, queries: int, k: int) -> Ranking:
         """Nothing found."""
-        return cls(
-            np.full((queries, k), -1, np.int32), np.full((queries, k), -np.inf, np.float32)
-        )
+        return cls(np.full((queries, k), -1, np.int32), np.full((queries, k), -np.inf, np.float32))
 
     def top(self, k: int) -> Ranking:
         """The first k ranks."""
@@ -52,16 +50,34 @@ def ranked(documents: NDArray[np.int32], scores: NDArray[np.float32], k: int) ->
     """
     scores = np.where(documents < 0, -np.inf, scores).astype(np.float32)
     if np.isnan(scores).any():
-        query = int(np.argwhere(np.isnan(scores))[0, 0])
-        raise BadInputError(f"query number {query} has a NaN score; check the embeddings")
-    order = np.lexsort((documents, -scores), axis=1)[:, :k]
-    documents = np.take_along_axis(documents, order, axis=1)
-    scores = np.take_along_axis(scores, order, axis=1)
+        raise BadInputError(
+            "a query's score of a document is NaN; use backend.dtype=float32 or check the weights"
+        )
+    documents, scores = _unpacked(np.sort(_packed(documents, scores), axis=1)[:, :k])
     if documents.shape[1] < k:
         missing = ((0, 0), (0, k - documents.shape[1]))
         documents = np.pad(documents, missing, constant_values=-1)
         scores = np.pad(scores, missing, constant_values=-np.inf)
     return Ranking(documents, scores)
+
+
+def _packed(documents: NDArray[np.int32], scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Integers that ascend as scores descend, then as documents ascend; -1 comes last.
+
+    One sort of integers is many times faster than sorting by two keys.
+    """
+    bits = (scores + np.float32(0)).view(np.int32)  # -0 becomes 0
+    ascending = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+    rows = documents.astype(np.int32).view(np.uint32)
+    return (~ascending).astype(np.int64) << 32 | rows
+
+
+def _unpacked(keys: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Documents and scores from `_packed`."""
+    documents = (keys & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
+    ascending = ~(keys >> 32).astype(np.int32)
+    bits = np.where(ascending < 0, ascending ^ 0x7FFFFFFF, ascending)
+    return documents, bits.view(np.float32)
 
 
 def best_of(
@@ -70,7 +86,7 @@ def best_of(
     """The best k of one query's candidates, padded as in `Ranking`: (k,) and (k,)."""
     if len(scores) > k:
         threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
-        kept = scores >= threshold  # all of a tie at the k-th place; `ranked` cuts by id
+        kept = ~(scores < threshold)  # all of a tie at the k-th place, and NaN, for `ranked`
         documents, scores = documents[kept], scores[kept]
     best = ranked(documents[None], scores[None], k)
     return best.documents[0], best.scores[0]

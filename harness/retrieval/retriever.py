@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.alignment.head import Head
-    from harness.embedding.encoder import Texts, TextEncoder
+    from harness.embedding.encoder import TextEncoder, Texts
     from harness.retrieval.ranking import Ranking
 
 

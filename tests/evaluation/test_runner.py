@@ -199,7 +199,7 @@ def test_cost_record(run_config):
     )
     assert bm25["corpus_flops"] == bm25["encode_flops_per_query"] == 0
     assert bm25["documents_per_second"] is None
-    fusion = 3 * 1000 * 2
+    fusion = 3 * 6 * 2  # two modes of six documents each
     assert hybrid["scoring_flops_per_query"] == (
         dense["scoring_flops_per_query"] + bm25["scoring_flops_per_query"] + fusion
     )

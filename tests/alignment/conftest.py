@@ -1,0 +1,89 @@
+"""Small stand-ins for an encoder, its texts and a head, and a folder with chosen tensors."""
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from harness.embedding.ragged import Ragged
+
+
+class MatrixHead:
+    """A head that is a given matrix; `blocks` records the rows of each product."""
+
+    def __init__(self, matrix, bias=None):
+        self.matrix = np.asarray(matrix, np.float32)
+        self.bias = None if bias is None else np.asarray(bias, np.float32)
+        self.blocks = []
+
+    def project(self, embeddings):
+        self.blocks.append(len(embeddings))
+        return embeddings
+
+
+class FakeTokenizer:
+    all_special_ids = (0,)
+
+    def __init__(self, size):
+        self.size = size
+
+    def __len__(self):
+        return self.size
+
+
+class FakeTexts:
+    """What a head sees of a corpus."""
+
+    side = "document"
+
+    def __init__(self, tokens, embeddings):
+        self.literal_tokens = Ragged.from_rows(tokens)
+        self.embeddings = np.asarray(embeddings, np.float32)
+        self.keys = [repr(row).encode() for row in tokens]
+
+    def __len__(self):
+        return len(self.keys)
+
+
+@pytest.fixture(scope="session")
+def matrix_head():
+    return MatrixHead
+
+
+@pytest.fixture
+def texts():
+    return FakeTexts
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    """Makes an encoder of a vocabulary's size, whose store is in tmp_path."""
+
+    def make(vocabulary=6, **space):
+        return SimpleNamespace(
+            model=SimpleNamespace(tokenizer=FakeTokenizer(vocabulary)),
+            store_dir=tmp_path / "store",
+            space=lambda side: {"weights": "w", "side": side, **space},
+        )
+
+    return make
+
+
+@pytest.fixture
+def weights_folder(tmp_path, stories):
+    """Makes a folder of a model with the given settings and tensors and the stories' tokenizer."""
+
+    def make(name, tensors, **settings) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps(settings))
+        for file in stories.glob("tokenizer*"):
+            shutil.copy(file, folder)
+        save_file(tensors, folder / "model.safetensors")
+        return folder
+
+    return make
