@@ -570,9 +570,8 @@ class RunConfig:
             str(name): parse_component("retrieval", mode, where=f"retrieval.{name}")
             for name, mode in self.retrieval.items()
         }
-        parts = {name: set(getattr(mode, "modes", ())) for name, mode in self.retrieval.items()}
-        for name, named in parts.items():
-            for part in sorted(named):
+        for name, mode in self.retrieval.items():
+            for part in getattr(mode, "modes", ()):
                 _require(
                     part in self.retrieval and part != name,
                     f"retrieval.{name}.modes names {part!r}, which this run does not have; add it "
@@ -582,14 +581,6 @@ class RunConfig:
                     not hasattr(self.retrieval[part], "modes"),
                     f"retrieval.{name}.modes names {part!r}, itself a fusion; name its parts",
                 )
-        for name in parts:
-            reached: set[str] = set()
-            while new := set().union(*(parts[part] for part in {name, *reached})) - reached:
-                reached |= new
-            _require(
-                name not in reached,
-                f"retrieval.{name}.modes leads back to {name!r}; a mode cannot be fused of itself",
-            )
         _one_of("format", self.format, ("table", "json"))
         for metric in self.metrics:
             name, _, depth = metric.partition("_at_")

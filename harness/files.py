@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import tempfile
@@ -12,6 +13,7 @@ from urllib.parse import quote, unquote
 
 _SAFE_NAME = re.compile(r"[^A-Za-z0-9._+=-]+")
 _LONGEST_NAME = 200
+_LONGEST_FILE_NAME = 150
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -28,7 +30,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         OSError: If the disk is full or the folder is read-only. No temporary file is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.", suffix=".tmp")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
     os.close(handle)
     temporary = Path(name)
     try:
@@ -56,22 +58,34 @@ def write_text(path: Path, text: str) -> None:
 def file_name(name: str) -> str:
     """A reversible file name for any name from outside: `%XX` for all but letters, digits, `._-+=`.
 
+    What would be longer than 150 characters keeps its beginning and ends in `~` and a hash: file
+    systems allow 255 bytes, suffixes included. Such a name is still its own, but not reversible.
+
     Args:
         name: Any text, for instance a task's name or a folder that a user named.
 
     Returns:
         A name without separators that is never `.`, `..` or hidden.
     """
-    escaped = quote(name, safe="+=")
+    escaped = quote(name, safe="+=", errors="surrogatepass")
     escaped = escaped.replace("~", "%7E")
     if escaped.startswith("."):
         escaped = "%2E" + escaped[1:]
+    if len(escaped) > _LONGEST_FILE_NAME:
+        digest = hashlib.sha256(escaped.encode()).hexdigest()[:32]
+        escaped = f"{escaped[: _LONGEST_FILE_NAME - 33]}~{digest}"
     return escaped or "%"
 
 
 def original_name(escaped: str) -> str:
-    """The name that `file_name` escaped."""
-    return "" if escaped == "%" else unquote(escaped)
+    """The name that `file_name` escaped.
+
+    Raises:
+        ValueError: If the name was too long to be kept whole.
+    """
+    if "~" in escaped:
+        raise ValueError(f"{escaped} stands for a name that was too long to be kept")
+    return "" if escaped == "%" else unquote(escaped, errors="surrogatepass")
 
 
 def readable_name(text: str) -> str:

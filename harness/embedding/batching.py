@@ -6,9 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def token_budget_batches(
-    lengths: NDArray[np.int64], token_budget: int
-) -> list[NDArray[np.int64]]:
+def token_budget_batches(lengths: NDArray[np.int64], token_budget: int) -> list[NDArray[np.int64]]:
     """Split texts into batches whose padded size stays within a budget.
 
     Texts are taken from longest to shortest (equal lengths in their own order), so the first batch

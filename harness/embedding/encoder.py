@@ -45,6 +45,10 @@ class Backend(Protocol):
         """The dtype of weights and states."""
         ...
 
+    def load(self) -> None:
+        """Load the model now, not with the first batch."""
+        ...
+
     def synchronise(self) -> None:
         """Wait for the device."""
         ...
@@ -163,13 +167,12 @@ class TextEncoder:
         distinct = dict.fromkeys(keys)
         first_row = {key: row for row, key in reversed(list(enumerate(keys)))}
         wanted = list(distinct)
-        missing = [
-            key for key, place in zip(wanted, store.find(wanted), strict=True) if place < 0
-        ]
+        missing = [key for key, place in zip(wanted, store.find(wanted), strict=True) if place < 0]
         tokens = padded = 0
         seconds = 0.0
         if missing:
             rows = np.array([first_row[key] for key in missing], np.int64)
+            self.backend.load()
             started = time.perf_counter()
             tokens, padded = self._fill(store, texts, rows, missing)
             seconds = time.perf_counter() - started

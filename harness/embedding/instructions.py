@@ -123,21 +123,29 @@ def _wrapped(
         encoded = tokenizer(
             [before + text + after for text in texts],
             return_offsets_mapping=True,
+            return_special_tokens_mask=True,
             return_attention_mask=False,
             return_token_type_ids=False,
             verbose=False,
         )
-        spans = encoded["offset_mapping"]
-        for ids, span, text in zip(encoded["input_ids"], spans, texts, strict=True):
-            first, last = _text_tokens(np.asarray(span), len(before), len(before) + len(text))
+        columns = ("input_ids", "offset_mapping", "special_tokens_mask")
+        for ids, spans, special, text in zip(
+            *(encoded[name] for name in columns), texts, strict=True
+        ):
+            first, last, cut = _text_tokens(
+                np.array(spans, np.int64).reshape(-1, 2),
+                np.array(special, bool),
+                len(before),
+                len(before) + len(text),
+            )
             surplus = len(ids) - max_length
             if surplus > 0:
-                if surplus >= last - first:
+                if surplus >= cut - first:
                     raise BadInputError(
                         f"model.max_length={max_length} leaves no room for the text beside the "
                         f"instruction template; raise it or shorten the template"
                     )
-                ids = ids[: last - surplus] + ids[last:]
+                del ids[cut - surplus : cut]
                 last -= surplus
             rows.append(ids)
             starts.append(first)
@@ -145,13 +153,29 @@ def _wrapped(
     return Prompts(Ragged.from_rows(rows), np.array(starts, np.int64), np.array(stops, np.int64))
 
 
-def _text_tokens(spans: NDArray[np.int64], start: int, stop: int) -> tuple[int, int]:
-    """First and one-past-last token that hold characters of the text; special tokens have none."""
-    if not len(spans):
-        return 0, 0
-    inside = (spans[:, 1] > start) & (spans[:, 0] < stop) & (spans[:, 1] > spans[:, 0])
-    where = np.flatnonzero(inside)
-    if len(where) == 0:
-        place = int(np.searchsorted(spans[:, 1], start, side="right"))
-        return place, place
-    return int(where[0]), int(where[-1]) + 1
+def _text_tokens(
+    spans: NDArray[np.int64], special: NDArray[np.bool_], start: int, stop: int
+) -> tuple[int, int, int]:
+    """Where the text's tokens are in a prompt.
+
+    Args:
+        spans: First and one-past-last character of each token, (n, 2).
+        special: Which tokens the tokenizer added, bool (n,).
+        start: First character of the text.
+        stop: One past its last character.
+
+    Returns:
+        The first token that holds characters of the text, one past the last, and one past the last
+        that holds no character of the template's tail: only tokens before it may be cut.
+    """
+    ends = spans[:, 1]
+    begins = np.minimum(spans[:, 0], ends - 1)  # some tokenizers trim the span of a lone space
+    if stop > start:
+        inside = np.flatnonzero(~special & (ends > start) & (begins < stop))
+        if len(inside):
+            first, last = int(inside[0]), int(inside[-1]) + 1
+            return first, last, last - int(ends[last - 1] > stop)
+    before = np.flatnonzero(~special & (ends <= start))
+    after = np.flatnonzero(~special & (ends > start))
+    place = int(before[-1]) + 1 if len(before) else int(after[0]) if len(after) else 0
+    return place, place, place

@@ -17,7 +17,20 @@ from harness.errors import BadInputError
 if TYPE_CHECKING:
     from harness.config import ModelConfig
 
-_HASHED = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+_VOCABULARIES = (
+    "tokenizer.json",
+    "vocab.json",
+    "vocab.txt",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tekken.json",
+)
+_HASHED = (
+    *("config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *_VOCABULARIES,
+    "merges.txt",
+)
 _LONGEST_SENSIBLE = 1_000_000  # tokenizers say "no limit" with numbers like 10**30
 _HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model"]
 
@@ -65,6 +78,8 @@ class EmbeddingModel:
         """SHA-256 over the weights, the configuration and the tokenizer: the model's identity."""
         digest = hashlib.sha256()
         files = [self.folder / name for name in _HASHED] + _weight_files(self.folder)
+        if self.config.trust_remote_code:
+            files += sorted(self.folder.glob("*.py"))
         for file in files:
             if file.is_file():
                 digest.update(file.name.encode() + b"\0")
@@ -84,17 +99,23 @@ class EmbeddingModel:
 
     @cached_property
     def tokenizer(self) -> Any:
-        """The fast tokenizer, padding right.
+        """The fast tokenizer; it cuts long texts at their end.
 
         Raises:
             BadInputError: If it cannot be loaded or is not a fast one.
         """
         from transformers import AutoTokenizer
 
+        if not any((self.folder / name).is_file() for name in _VOCABULARIES):
+            # transformers makes up a tokenizer of five words for some models.
+            raise BadInputError(
+                f"{self.folder} holds no tokenizer; copy the model's tokenizer.json into it"
+            )
         try:
             tokenizer = AutoTokenizer.from_pretrained(
                 self.folder,
                 trust_remote_code=self.config.trust_remote_code,
+                truncation_side="right",
                 local_files_only=True,
             )
         except Exception as error:
@@ -110,10 +131,20 @@ class EmbeddingModel:
 
     @cached_property
     def max_length(self) -> int:
-        """Longest prompt in tokens: the configured one, else the smallest of the model's limits."""
+        """Longest prompt in tokens: the configured one, else the smallest of the model's limits.
+
+        Raises:
+            BadInputError: If neither is known, or the configured one is above the model's limit.
+        """
+        positions = self.settings.get("max_position_embeddings")
         if self.config.max_length is not None:
+            if positions and self.config.max_length > positions:
+                raise BadInputError(
+                    f"model.max_length={self.config.max_length} is above the {positions} positions "
+                    "of the model (max_position_embeddings in its config.json); lower it"
+                )
             return self.config.max_length
-        limits = [self.settings.get("max_position_embeddings"), self.tokenizer.model_max_length]
+        limits = [positions, self.tokenizer.model_max_length]
         known = [int(limit) for limit in limits if limit and limit < _LONGEST_SENSIBLE]
         if not known:
             raise BadInputError("the model states no longest input; give model.max_length=...")
@@ -173,7 +204,10 @@ def _weight_files(folder: Path) -> list[Path]:
 
 def _package_folder(path: str) -> Path:
     package, _, inner = path.removeprefix("pkg://").partition("/")
-    spec = importlib.util.find_spec(package)
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ModuleNotFoundError, ValueError):  # a missing parent package, an empty name
+        spec = None
     if spec is None or not spec.submodule_search_locations:
         distribution = package.replace("_", "-")
         raise BadInputError(
@@ -186,10 +220,9 @@ def _hub_folder(config: ModelConfig) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
+        patterns = [*_HUB_FILES, "*.py"] if config.trust_remote_code else _HUB_FILES
         return Path(
-            snapshot_download(
-                str(config.name), revision=config.revision, allow_patterns=_HUB_FILES
-            )
+            snapshot_download(str(config.name), revision=config.revision, allow_patterns=patterns)
         )
     except Exception as error:
         raise BadInputError(

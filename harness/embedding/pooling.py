@@ -35,7 +35,7 @@ class MeanPooling:
 
     def __call__(self, states: torch.Tensor, pooled: torch.Tensor) -> torch.Tensor:
         """See `Pooling`."""
-        return _weighted(states, pooled.float())
+        return _weighted(states, pooled, pooled.float())
 
 
 class WeightedMeanPooling:
@@ -46,7 +46,7 @@ class WeightedMeanPooling:
 
     def __call__(self, states: torch.Tensor, pooled: torch.Tensor) -> torch.Tensor:
         """See `Pooling`."""
-        return _weighted(states, pooled.cumsum(dim=1) * pooled.float())
+        return _weighted(states, pooled, pooled.cumsum(dim=1) * pooled.float())
 
 
 class LastTokenPooling:
@@ -72,14 +72,16 @@ class ClsPooling:
         return _one(states, pooled, pooled.int().argmax(dim=1))
 
 
-def _weighted(states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Weighted mean; weights float32 (batch, length), all zero gives zeros."""
-    total = (states.float() * weights.unsqueeze(-1)).sum(dim=1)
+def _weighted(states: torch.Tensor, pooled: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Weighted mean; weights float32 (batch, length), zero where a token is not pooled."""
+    # Not multiplied by 0: what an unpooled token holds may be infinite.
+    counted = states.float().masked_fill(~pooled.unsqueeze(-1), 0.0)
+    total = counted.mul_(weights.unsqueeze(-1)).sum(dim=1)
     return total / weights.sum(dim=1, keepdim=True).clamp(min=1e-9)
 
 
 def _one(states: torch.Tensor, pooled: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
     """The state at one position a text; zeros where nothing is pooled."""
-    rows = position.new_tensor(range(len(position)))
-    chosen = states[rows, position].float()
-    return chosen * pooled.any(dim=1, keepdim=True)
+    index = position.view(-1, 1, 1).expand(-1, 1, states.shape[2])
+    chosen = states.gather(1, index).squeeze(1).float()
+    return chosen.masked_fill(~pooled.any(dim=1, keepdim=True), 0.0)

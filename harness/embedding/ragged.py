@@ -44,7 +44,7 @@ class Ragged:
         return len(self.offsets) - 1
 
     def __getitem__(self, row: int) -> NDArray[np.int32]:
-        return self.values[self.offsets[row] : self.offsets[row + 1]]
+        return self.values[self.offsets[:-1][row] : self.offsets[1:][row]]
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -55,7 +55,9 @@ class Ragged:
         """The given rows, in the given order."""
         lengths = self.lengths[rows]
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        positions = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)
+        positions = np.arange(offsets[-1]) + np.repeat(
+            self.offsets[:-1][rows] - offsets[:-1], lengths
+        )
         return Ragged(self.values[positions], offsets)
 
     def keep(self, mask: NDArray[np.bool_]) -> Ragged:

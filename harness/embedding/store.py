@@ -22,12 +22,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from harness.errors import BadInputError
 from harness.files import readable_name, write_atomically, write_text
 
 _KEY = pa.binary(16)
+_SCHEMA = pa.schema([("key", _KEY), ("tokens", pa.int64())])
 _FORMAT = "1"
 
 
@@ -101,7 +103,7 @@ class EmbeddingStore:
         return found.astype(np.int64)
 
     def read(self, places: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Vectors and token counts at places that `find` gave.
+        """Vectors and token counts at places that `find` gave, none of them -1.
 
         Returns:
             float32 (n, d) and int64 (n,).
@@ -109,6 +111,8 @@ class EmbeddingStore:
         Raises:
             BadInputError: If a shard is unreadable or its content is not what was written.
         """
+        if (places < 0).any():
+            raise ValueError("a text that is not in the store has no vector")
         shards = list(self._shards.values())
         numbers, rows = self._places[places].T
         tokens = np.zeros(len(places), np.int64)
@@ -133,7 +137,22 @@ class EmbeddingStore:
             keys: n text hashes.
             vectors: float32 (n, d).
             tokens: int64 (n,), true tokens of each prompt.
+
+        Raises:
+            BadInputError: If the folder cannot be written to.
         """
+        try:
+            self._write(keys, vectors, tokens)
+        except (OSError, SafetensorError) as error:
+            raise BadInputError(
+                f"the embedding store {self.folder} cannot be written ({error}); make room, or "
+                "give another folder as store_dir"
+            ) from error
+        self.refresh()
+
+    def _write(
+        self, keys: Sequence[bytes], vectors: NDArray[np.float32], tokens: NDArray[np.int64]
+    ) -> None:
         if not (self.folder / "space.json").exists():
             write_text(self.folder / "space.json", json.dumps(self._space, indent=2) + "\n")
         name = f"shard-{uuid.uuid4().hex}"
@@ -150,11 +169,13 @@ class EmbeddingStore:
         index = self.folder / f"{name}.arrow"
 
         def write(temporary: Path) -> None:
-            with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as out:
+            with (
+                pa.OSFile(str(temporary), "wb") as sink,
+                pa.ipc.new_file(sink, table.schema) as out,
+            ):
                 out.write_table(table)
 
         write_atomically(index, write)
-        self.refresh()
 
     def _vectors(self, shard: _Shard) -> NDArray[np.float32]:
         name = shard.path.name
@@ -175,15 +196,25 @@ def _read_index(path: Path) -> _Shard:
     try:
         with pa.memory_map(str(path)) as source:
             table = pa.ipc.open_file(source).read_all()
+        table.validate(full=True)
         metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
-        keys = table.column("key").combine_chunks()
-        tokens = table.column("tokens").to_numpy().astype(np.int64)
-        intact = metadata["format"] == _FORMAT and metadata["index"] == _table_checksum(table)
+        intact = (
+            table.schema.equals(_SCHEMA)
+            and not any(column.null_count for column in table.columns)
+            and metadata["format"] == _FORMAT
+            and metadata["index"] == _table_checksum(table)
+        )
+        vectors = metadata["vectors"]
     except (OSError, pa.ArrowException, KeyError, AttributeError, UnicodeDecodeError) as error:
         raise BadInputError(f"an embedding index is unreadable: {remedy}") from error
     if not intact:
         raise BadInputError(f"an embedding index is damaged: {remedy}")
-    return _Shard(path.with_suffix(".safetensors"), metadata["vectors"], keys, tokens)
+    return _Shard(
+        path.with_suffix(".safetensors"),
+        vectors,
+        table.column("key").combine_chunks(),
+        table.column("tokens").to_numpy(),
+    )
 
 
 def _map_vectors(path: Path) -> NDArray[np.float32]:

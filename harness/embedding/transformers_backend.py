@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from logging import ERROR
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,24 +62,39 @@ class TransformersBackend:
     def network(self) -> torch.nn.Module:
         """The backbone in evaluation mode, on the device."""
         import torch
+        from safetensors import SafetensorError
         from transformers import AutoModel
 
         with _quiet():
             try:
-                network = AutoModel.from_pretrained(
+                network, report = AutoModel.from_pretrained(
                     self._model.folder,
                     dtype=getattr(torch, self.dtype),
                     attn_implementation=self.config.attention,
                     trust_remote_code=self._model.config.trust_remote_code,
                     use_safetensors=True,
                     local_files_only=True,
+                    output_loading_info=True,
                 )
-            except (OSError, ValueError, ImportError, RuntimeError) as error:
-                first = (str(error).splitlines() or [""])[0][:200]
+                network.eval().to(self.device)
+            except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
+                first = (str(error).splitlines() or [type(error).__name__])[0][:200]
+                remedy = "; try backend.attention=eager" if "attention" in first else ""
                 raise BadInputError(
-                    f"no model could be loaded from {self._model.folder}: {first}"
+                    f"no model could be loaded from {self._model.folder}: {first}{remedy}"
                 ) from error
-        return network.eval().to(self.device)  # type: ignore[no-any-return]
+        # Weights that are not there would be random. A pooler is never read.
+        missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
+        if missing:
+            raise BadInputError(
+                f"the weights in {self._model.folder} lack {missing[0]} and {len(missing) - 1} "
+                "more tensors that config.json asks for; fetch the model again"
+            )
+        return network  # type: ignore[no-any-return]
+
+    def load(self) -> None:
+        """Load the model, so that the first batch is not timed with it."""
+        _ = self.network
 
     def synchronise(self) -> None:
         """Wait until the device has done all its work, so that a clock can be read."""
@@ -108,9 +124,10 @@ class TransformersBackend:
         waiting = token_budget_batches(lengths, budget)[::-1]
         while waiting:
             batch = waiting.pop()
+            done = None
             try:
-                yield (*self._forward(prompts, batch, include_instruction),)
-            except _out_of_memory() as error:
+                done = self._forward(prompts, batch, include_instruction)
+            except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):
                     raise
                 if len(batch) == 1:
@@ -118,10 +135,14 @@ class TransformersBackend:
                         f"a text of {int(lengths[batch[0]])} tokens does not fit into the memory "
                         f"of {self.device}; lower model.max_length or use a smaller dtype"
                     ) from error
-                _release_memory(self.device)
-                budget = max(int(lengths[batch].max(initial=1)) * len(batch) // 2, 1)
-                rest = np.concatenate([batch, *waiting[::-1]])
-                waiting = [rest[part] for part in token_budget_batches(lengths[rest], budget)][::-1]
+            if done is not None:
+                yield done
+                continue
+            # Only here, where the error no longer holds the failed batch's tensors.
+            _release_memory(self.device)
+            budget = max(int(lengths[batch].max(initial=1)) * len(batch) // 2, 1)
+            rest = np.concatenate([batch, *waiting[::-1]])
+            waiting = [rest[part] for part in token_budget_batches(lengths[rest], budget)][::-1]
 
     @property
     def _default_budget(self) -> int:
@@ -162,22 +183,25 @@ class TransformersBackend:
 def _check_device(device: str) -> None:
     import torch
 
+    unknown = f"backend.device={device!r} is unknown; use auto, cpu, cuda, cuda:1 or mps"
     try:
-        kind = torch.device(device).type
+        parsed = torch.device(device)
     except RuntimeError as error:
-        raise BadInputError(
-            f"backend.device={device!r} is unknown; use auto, cpu, cuda, cuda:1 or mps"
-        ) from error
-    if kind == "cuda" and not torch.cuda.is_available():
+        raise BadInputError(unknown) from error
+    if parsed.type not in ("cpu", "cuda", "mps"):
+        raise BadInputError(unknown)
+    if parsed.type == "cuda" and not torch.cuda.is_available():
         raise BadInputError(
             f"backend.device={device}: this torch sees no GPU; use backend.device=cpu"
         )
-
-
-def _out_of_memory() -> tuple[type[Exception], ...]:
-    import torch
-
-    return torch.OutOfMemoryError, RuntimeError, MemoryError
+    if parsed.type == "cuda" and (parsed.index or 0) >= torch.cuda.device_count():
+        raise BadInputError(
+            f"backend.device={device}: there are {torch.cuda.device_count()} GPUs, counted from 0"
+        )
+    if parsed.type == "mps" and not torch.backends.mps.is_available():
+        raise BadInputError(
+            f"backend.device={device}: this torch sees no Apple GPU; use backend.device=cpu"
+        )
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -185,8 +209,9 @@ def _is_out_of_memory(error: Exception) -> bool:
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    message = str(error)  # the CPU allocator raises a plain RuntimeError
-    return "can't allocate memory" in message or "out of memory" in message
+    message = str(error)  # the CPU allocator and cuBLAS raise a plain RuntimeError
+    signs = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return any(sign in message for sign in signs)
 
 
 def _release_memory(device: str) -> None:
@@ -201,12 +226,14 @@ def _quiet() -> Iterator[None]:
     """Keep transformers' loading bars and advice off the terminal."""
     from transformers.utils import logging
 
-    verbosity = logging.get_verbosity()
-    restore: Callable[[], None] = logging.enable_progress_bar
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    hide: Callable[[], None] = logging.disable_progress_bar
+    show: Callable[[], None] = logging.enable_progress_bar
+    logging.set_verbosity(ERROR)
+    hide()
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
-        restore()
+        if bars:
+            show()

@@ -1,0 +1,358 @@
+"""The backend against outside truth: sentence-transformers, and transformers one text at a time."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from harness.config import InstructionConfig, ModelConfig, TransformersBackendConfig, build
+from harness.config import parse_component as parse
+from harness.embedding.instructions import Prompts, Template
+from harness.embedding.model import EmbeddingModel
+from harness.embedding.ragged import Ragged
+from harness.embedding.transformers_backend import TransformersBackend
+from harness.errors import BadInputError
+
+TEXTS = [
+    "",
+    "cat",
+    "A cat.",
+    "  leading and trailing spaces  ",
+    "Zażółć gęślą jaźń",
+    "naïve café, Straße, ÅNGSTRÖM",
+    "漢字かな交じり文",
+    "Привет, мир!",
+    "مرحبا بالعالم",
+    "👩‍👩‍👧‍👦 🎉🎉",
+    "e\u0301 is not \u00e9",
+    "\u200b\ufeff",
+    "line one\nline two\r\n\ttabbed",
+    "\x00 control \x1f characters",
+    "[SEP] [MASK] literal",
+    "a" * 500,
+    "the " * 400,
+    "supercalifragilisticexpialidocious " * 60,
+    "0123456789 " * 20,
+    "!!! ??? ...",
+    "def f(x):\n    return x ** 2  # comment",
+    "https://example.org/a?b=c&d=e#f",
+    "∑ᵢ xᵢ² ≤ 1",
+    "ALL CAPS TEXT",
+    "The cat sat on the mat.",
+    "the cat sat on the mat",
+    "Rain is expected in the north tomorrow.",
+    "What is the capital of France?",
+    "SELECT name FROM cats WHERE age > 3;",
+    "Bread needs flour, water, salt and time.",
+    "He said \"yes\", then 'no'.",
+    "A well-known, state-of-the-art, double-blind test.",
+    "3.14159 and 2.71828 and -1e-9",
+    "mRNA vaccines encode the SARS-CoV-2 spike protein.",
+    "Der Zug fährt um 7:45 Uhr ab.",
+    "El niño comió una manzana.",
+    "한국어 문장입니다.",
+    "हिन्दी में एक वाक्य",
+    "x",
+    ".",
+    "word " * 7,
+    "One two three four five six seven eight nine ten. " * 5,
+]
+
+
+def backend(folder, pooling="mean", cls=TransformersBackend, **options):
+    model = EmbeddingModel(ModelConfig(path=str(folder)))
+    return cls(
+        TransformersBackendConfig(**options),
+        model=model,
+        pooling=build(parse("pooling", {"kind": pooling}, where="pooling")),
+    )
+
+
+def prompts_of(rows, starts=None, stops=None):
+    ids = Ragged.from_rows(rows)
+    return Prompts(
+        ids,
+        np.zeros(len(rows), np.int64) if starts is None else np.array(starts),
+        ids.lengths if stops is None else np.array(stops),
+    )
+
+
+def tokenised(folder, texts, max_length=None):
+    model = EmbeddingModel(ModelConfig(path=str(folder), max_length=max_length))
+    return Template(InstructionConfig()).tokenise(
+        model.tokenizer, texts, side="document", max_length=model.max_length
+    )
+
+
+def embedded(backend, prompts, *, include_instruction=True):
+    """All embeddings in the prompts' order; every row must come once."""
+    result, seen = {}, []
+    for rows, vectors, _ in backend.embed(prompts, include_instruction=include_instruction):
+        assert vectors.dtype == np.float32
+        seen += rows.tolist()
+        result.update(zip(rows.tolist(), vectors, strict=True))
+    assert sorted(seen) == list(range(len(prompts.ids)))
+    return np.array([result[row] for row in range(len(seen))])
+
+
+def close(found, expected):
+    """Equal within 1e-5; unnormalised numbers above 1 within 1e-5 of their size."""
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def alone(folder, ids):
+    """Token states (length, d) of one prompt from plain transformers, without padding."""
+    network = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+    with torch.inference_mode():
+        return [network(torch.tensor([row.tolist()])).last_hidden_state[0].numpy() for row in ids]
+
+
+def test_minilm_equals_sentence_transformers(minilm):
+    from sentence_transformers import SentenceTransformer
+
+    folder = EmbeddingModel(minilm).folder
+    expected = SentenceTransformer(str(folder), device="cpu").encode(TEXTS, batch_size=7)
+    vectors = embedded(backend(folder, device="cpu"), tokenised(folder, TEXTS, max_length=256))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert len(TEXTS) >= 40
+    np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-5)
+
+
+def test_stories_equals_transformers_one_text_at_a_time(stories):
+    prompts = tokenised(stories, TEXTS)
+    states = alone(stories, prompts.ids)
+    position = [np.arange(1, len(state) + 1)[:, None] for state in states]
+    expected = {
+        "mean": [state.mean(0) for state in states],
+        "last_token": [state[-1] for state in states],
+        "cls": [state[0] for state in states],
+        "weighted_mean": [
+            (state * weight).sum(0) / weight.sum()
+            for state, weight in zip(states, position, strict=True)
+        ],
+    }
+    for pooling, vectors in expected.items():
+        found = embedded(backend(stories, pooling, device="cpu"), prompts)
+        close(found, np.array(vectors))
+
+
+@pytest.mark.parametrize("pooling", ["mean", "weighted_mean", "last_token", "cls"])
+def test_instruction_tokens_stay_out_when_asked(tiny_llama, pooling):
+    rows = [[0, 5, 6, 7, 8], [0, 9], [0, 3, 4], [0, 8, 8]]
+    starts, stops = [2, 1, 1, 1], [4, 2, 3, 1]  # the last text is empty
+    prompts = prompts_of(rows, starts, stops)
+    found = embedded(backend(tiny_llama, pooling), prompts, include_instruction=False)
+    states = alone(tiny_llama, prompts.ids)
+    for vector, state, start, stop in zip(found, states, starts, stops, strict=True):
+        text = state[start:stop]
+        weight = np.arange(1, len(text) + 1)[:, None]
+        expected = {
+            "mean": lambda text=text: text.mean(0),
+            "weighted_mean": lambda text=text, w=weight: (text * w).sum(0) / w.sum(),
+            "last_token": lambda text=text: text[-1],
+            "cls": lambda text=text: text[0],
+        }[pooling]
+        wanted = expected() if len(text) else np.zeros(16)
+        close(vector, wanted)
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_llama, tiny_bert):
+    rng = np.random.default_rng(3)
+    rows = [rng.integers(0, 60, length).tolist() for length in (0, 1, 1, 2, 3, 5, 8, 13, 21, 34, 4)]
+    backends = {folder.name: backend(folder) for folder in (tiny_llama, tiny_bert)}
+    return {
+        name: (each, rows, np.array([embedded(each, prompts_of([row]))[0] for row in rows]))
+        for name, each in backends.items()
+    }
+
+
+@pytest.mark.parametrize("name", ["tiny-llama", "tiny-bert"])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
+@given(order=st.permutations(range(11)), count=st.integers(1, 11), budget=st.integers(1, 120))
+def test_neighbours_order_and_budget_do_not_matter(tiny, name, order, count, budget):
+    shared_backend, rows, expected = tiny[name]
+    shared_backend.config.token_budget = budget
+    order = order[:count]
+    found = embedded(shared_backend, prompts_of([rows[i] for i in order]))
+    close(found, expected[order])
+
+
+def test_batches_come_longest_first_and_count_their_padding(tiny_llama):
+    prompts = prompts_of([[1] * 3, [1] * 10, [1] * 4, [1] * 2])
+    batches = list(backend(tiny_llama, token_budget=12).embed(prompts, include_instruction=True))
+    assert [rows.tolist() for rows, _, _ in batches] == [[1], [2, 0, 3]]
+    assert [computed for _, _, computed in batches] == [10, 12]
+
+
+def test_no_prompts_load_no_model(tmp_path):
+    assert list(backend(tmp_path).embed(prompts_of([]), include_instruction=True)) == []
+
+
+class Small(TransformersBackend):
+    """Runs out of memory above so many padded tokens."""
+
+    tokens = 20
+    error: BaseException = torch.OutOfMemoryError("CUDA out of memory.")
+
+    def _forward(self, prompts, batch, include_instruction):
+        self.attempts = [*getattr(self, "attempts", []), batch.tolist()]
+        if int(prompts.ids.lengths[batch].max(initial=0)) * len(batch) > self.tokens:
+            raise self.error
+        return super()._forward(prompts, batch, include_instruction)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError("MPS backend out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"),
+        MemoryError(),
+    ],
+)
+def test_out_of_memory_halves_the_batch(tiny_llama, monkeypatch, error):
+    monkeypatch.setattr(Small, "error", error)
+    rows = [[i % 50] * (1 + i % 9) for i in range(30)]
+    small = backend(tiny_llama, cls=Small, token_budget=1000)
+    found = embedded(small, prompts_of(rows))
+    expected = embedded(backend(tiny_llama), prompts_of(rows))
+    close(found, expected)
+    # the smaller budget holds for all later batches: failures stop once one batch has passed
+    sizes = [max(len(rows[i]) for i in batch) * len(batch) for batch in small.attempts]
+    failed = [size > Small.tokens for size in sizes]
+    assert failed[0]
+    assert failed == sorted(failed, reverse=True)
+    assert len(small.attempts) < len(rows)
+
+
+def test_a_single_text_that_does_not_fit(tiny_llama):
+    stream = backend(tiny_llama, cls=Small, token_budget=100).embed(
+        prompts_of([[1] * 5, [2] * 21]), include_instruction=True
+    )
+    with pytest.raises(BadInputError, match="a text of 21 tokens") as error:
+        list(stream)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes cannot be multiplied"), KeyError("x")])
+def test_other_errors_propagate(tiny_llama, monkeypatch, error):
+    monkeypatch.setattr(Small, "error", error)
+    stream = backend(tiny_llama, cls=Small).embed(prompts_of([[1] * 30]), include_instruction=True)
+    with pytest.raises(type(error), match=str(error.args[0])):
+        list(stream)
+
+
+def test_an_error_of_the_consumer_is_not_taken_for_the_devices(tiny_llama):
+    stream = backend(tiny_llama).embed(prompts_of([[1], [2]]), include_instruction=True)
+    next(stream)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        stream.throw(RuntimeError("out of memory"))
+
+
+class TestLoading:
+    @pytest.fixture
+    def copy(self, tmp_path, tiny_bert):
+        return shutil.copytree(tiny_bert, tmp_path / "copy")
+
+    def refusal(self, folder, **options):
+        with pytest.raises(BadInputError) as error:
+            backend(folder, **options).load()
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+    def test_evaluation_mode_on_the_device_in_the_dtype(self, copy):
+        loaded = backend(copy, device="cpu", dtype="bfloat16")
+        assert not loaded.network.training
+        assert {parameter.dtype for parameter in loaded.network.parameters()} == {torch.bfloat16}
+        vectors = embedded(loaded, prompts_of([[5, 6, 7]]))
+        exact = embedded(backend(copy, dtype="float32"), prompts_of([[5, 6, 7]]))
+        np.testing.assert_allclose(vectors, exact, atol=0.1)
+        assert not np.array_equal(vectors, exact)
+
+    def test_automatic_choices(self, copy, monkeypatch):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+        assert (backend(copy).device, backend(copy).dtype) == ("cpu", "float32")
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        assert (backend(copy).device, backend(copy).dtype) == ("cuda", "bfloat16")
+        assert backend(copy, dtype="float16").dtype == "float16"
+
+    @pytest.mark.parametrize("size", [0, 7, 3000])
+    def test_damaged_weights(self, copy, size):
+        file = copy / "model.safetensors"
+        file.write_bytes(file.read_bytes()[:size])
+        assert str(copy) in self.refusal(copy)
+
+    def test_missing_weights_are_not_made_up(self, copy):
+        weights = load_file(copy / "model.safetensors")
+        lost = "bert.encoder.layer.1.attention.self.query.weight"
+        del weights[lost]
+        save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+        assert "encoder.layer.1.attention.self.query.weight" in self.refusal(copy)
+
+    def test_a_missing_pooler_is_not_missed(self, copy):
+        # A masked language model has none; AutoModel makes one.
+        assert not any("pooler" in name for name in load_file(copy / "model.safetensors"))
+        backend(copy).load()
+
+    def test_weights_of_another_shape(self, copy):
+        settings = json.loads((copy / "config.json").read_text())
+        (copy / "config.json").write_text(json.dumps(settings | {"intermediate_size": 31}))
+        assert str(copy) in self.refusal(copy)
+
+    @pytest.mark.parametrize("change", [{"model_type": "no-such-type"}, {"model_type": None}])
+    def test_unknown_architecture(self, copy, change):
+        settings = json.loads((copy / "config.json").read_text())
+        del settings["architectures"]
+        (copy / "config.json").write_text(json.dumps(settings | change))
+        assert str(copy) in self.refusal(copy)
+
+    def test_unknown_attention(self, copy):
+        assert "attention" in self.refusal(copy, attention="no-such-attention")
+
+    def test_an_architecture_without_this_attention(self, tmp_path):
+        config = transformers.MPNetConfig(
+            vocab_size=9,
+            hidden_size=8,
+            intermediate_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=1,
+        )
+        transformers.MPNetModel(config).save_pretrained(tmp_path)
+        assert "try backend.attention=eager" in self.refusal(tmp_path)
+        backend(tmp_path, attention="eager").load()
+
+    @pytest.mark.parametrize("device", ["gpu", "meta", "cuda:x", ""])
+    def test_unknown_device(self, copy, device):
+        assert "backend.device=" in self.refusal(copy, device=device)
+
+    def test_device_that_is_not_there(self, copy, monkeypatch):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+        assert "backend.device=cpu" in self.refusal(copy, device="cuda:1")
+        assert "backend.device=cpu" in self.refusal(copy, device="mps")
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+        assert "2 GPUs" in self.refusal(copy, device="cuda:2")
+
+    def test_transformers_is_as_loud_as_before(self, copy, capsys):
+        from transformers.utils import logging
+
+        before = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        backend(copy).load()
+        assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
+        logging.disable_progress_bar()
+        try:
+            backend(copy).load()
+            assert not logging.is_progress_bar_enabled()
+        finally:
+            logging.enable_progress_bar()
+        assert capsys.readouterr() == ("", "")

@@ -1,0 +1,367 @@
+"""Settings: what is refused and how, what counts as identity, and that every YAML file composes."""
+
+import dataclasses
+import importlib
+import json
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+import harness.config
+from harness.config import (
+    _COMPONENTS,
+    ComponentConfig,
+    CostConfig,
+    HybridConfig,
+    MeanPoolingConfig,
+    ReportConfig,
+    RunConfig,
+    TasksConfig,
+    TransformersBackendConfig,
+    build,
+    component,
+    identity,
+    parse,
+    parse_component,
+    unscored,
+)
+from harness.errors import BadInputError
+
+CONF = Path(__file__).parent.parent / "conf"
+MAINS = sorted(file.stem for file in CONF.glob("*.yaml") if file.stem != "hydra_settings")
+
+
+def refusal(action):
+    with pytest.raises(BadInputError) as error:
+        action()
+    message = str(error.value)
+    assert "\n" not in message
+    assert "Traceback" not in message
+    return message
+
+
+BAD = [
+    ("model", "huggingface", {}, "model.name"),
+    ("model", "huggingface", {"name": "", "path": ""}, "model.name"),
+    ("model", "huggingface", {"path": "x", "max_length": 7}, "model.max_length"),
+    ("model", "huggingface", {"path": "x", "max_length": "long"}, "model.max_length"),
+    ("model", "huggingface", {"path": "x", "max_length": 12.5}, "model.max_length"),
+    ("model", "huggingface", {"path": "x", "normalize": "maybe"}, "model.normalize"),
+    ("model", "huggingface", {"path": "x", "trust_remote_code": None}, "model.trust_remote_code"),
+    ("model", "huggingface", {"path": ["x"]}, "model.path"),
+    ("model", "huggingface", {"path": "x", "revison": "a"}, "model.revison"),
+    ("pooling", "mean", {"include_instruction": "some"}, "pooling.include_instruction"),
+    ("pooling", "weighted_mean", {"weight": 1}, "pooling.weight"),
+    ("pooling", "last_token", {"include_instruction": None}, "pooling.include_instruction"),
+    ("pooling", "cls", {"include_instruction": []}, "pooling.include_instruction"),
+    ("instruction", "template", {"query": "no place"}, "instruction.query"),
+    ("instruction", "template", {"query": "{text} {text}"}, "instruction.query"),
+    ("instruction", "template", {"document": ""}, "instruction.document"),
+    ("instruction", "template", {"document": "line\n{txt}"}, "instruction.document"),
+    ("instruction", "template", {"document": None}, "instruction.document"),
+    ("head", "lm_head", {"normalize": "l2"}, "head.normalize"),
+    ("head", "tied", {"path": {"a": 1}}, "head.path"),
+    ("head", "ridge", {"regularisation": 0}, "head.regularisation"),
+    ("head", "ridge", {"regularisation": -1}, "head.regularisation"),
+    ("head", "ridge", {"regularisation": "nan"}, "head.regularisation"),
+    ("head", "ridge", {"regularisation": "inf"}, "head.regularisation"),
+    ("retrieval", "dense", {"similarity": "euclid"}, "retrieval.similarity"),
+    ("retrieval", "aligned_sparse", {"doc_top_k": 0}, "retrieval.doc_top_k"),
+    ("retrieval", "aligned_sparse", {"doc_top_k": True}, "retrieval.doc_top_k"),
+    ("retrieval", "aligned_sparse", {"query_expansion": -1}, "retrieval.query_expansion"),
+    ("retrieval", "aligned_sparse", {"doc_weight": "square"}, "retrieval.doc_weight"),
+    ("retrieval", "aligned_sparse", {"doc_norm": "l1"}, "retrieval.doc_norm"),
+    ("retrieval", "aligned_sparse", {"query_weight": "tf"}, "retrieval.query_weight"),
+    ("retrieval", "aligned_sparse", {"scope": "all"}, "retrieval.scope"),
+    ("retrieval", "aligned_sparse", {"drop_special": "no way"}, "retrieval.drop_special"),
+    ("retrieval", "hybrid", {"modes": ["dense"]}, "retrieval.modes"),
+    ("retrieval", "hybrid", {"modes": "dense"}, "retrieval.modes"),
+    ("retrieval", "hybrid", {"modes": ["dense", "dense"]}, "retrieval.modes"),
+    ("retrieval", "hybrid", {"fusion": "max"}, "retrieval.fusion"),
+    ("retrieval", "hybrid", {"depth": 0}, "retrieval.depth"),
+    ("retrieval", "hybrid", {"rrf_k": -1}, "retrieval.rrf_k"),
+    ("retrieval", "hybrid", {"rrf_k": "inf"}, "retrieval.rrf_k"),
+    ("retrieval", "hybrid", {"weights": [1]}, "retrieval.weights"),
+    ("retrieval", "hybrid", {"weights": [1, -1]}, "retrieval.weights"),
+    ("retrieval", "hybrid", {"weights": [0, 0]}, "retrieval.weights"),
+    ("retrieval", "hybrid", {"weights": [1, "nan"]}, "retrieval.weights"),
+    ("retrieval", "bm25", {"k1": -0.1}, "retrieval.k1"),
+    ("retrieval", "bm25", {"k1": "nan"}, "retrieval.k1"),
+    ("retrieval", "bm25", {"b": 1.1}, "retrieval.b"),
+    ("retrieval", "bm25", {"b": "nan"}, "retrieval.b"),
+    ("retrieval", "bm25", {"method": "okapi"}, "retrieval.method"),
+    ("retrieval", "bm25", {"stopwords": "klingon"}, "retrieval.stopwords"),
+    ("backend", "transformers", {"dtype": "int8"}, "backend.dtype"),
+    ("backend", "transformers", {"token_budget": 0}, "backend.token_budget"),
+    ("backend", "transformers", {"attention": None}, "backend.attention"),
+]
+
+
+class TestComponents:
+    @pytest.mark.parametrize(("group", "kind", "values", "setting"), BAD)
+    def test_bad_value(self, group, kind, values, setting):
+        mapping = {"kind": kind, **values}
+        for form in (mapping, OmegaConf.create(mapping)):
+            assert setting in refusal(lambda form=form: parse_component(group, form, where=group))
+
+    def test_every_component_has_a_bad_case(self):
+        known = {(group, kind) for group, kinds in _COMPONENTS.items() for kind in kinds}
+        assert {(group, kind) for group, kind, *_ in BAD} == known
+
+    @pytest.mark.parametrize("kind", ["median", None, 3, ["mean"], {"mean": 1}, ""])
+    def test_unknown_kind(self, kind):
+        message = refusal(lambda: parse_component("pooling", {"kind": kind}, where="pooling"))
+        assert "pooling.kind" in message
+        assert "mean, weighted_mean, last_token, cls" in message
+
+    @pytest.mark.parametrize("mapping", ["mean", None, ["mean"], 3])
+    def test_no_mapping(self, mapping):
+        assert "pooling.kind" in refusal(
+            lambda: parse_component("pooling", mapping, where="pooling")
+        )
+
+    def test_good_values_arrive_typed(self):
+        mapping = {"kind": "hybrid", "modes": ["a", "b"], "weights": [1, 2], "rrf_k": 10}
+        parsed = parse_component("retrieval", OmegaConf.create(mapping), where="x")
+        assert parsed == HybridConfig(modes=["a", "b"], weights=[1.0, 2.0], rrf_k=10.0)
+        assert type(parsed.weights) is list
+
+    def test_norm_may_be_a_yaml_truth(self):
+        for value, norm in ((True, "l2"), (False, "none"), ("l2", "l2")):
+            mapping = {"kind": "aligned_sparse", "doc_norm": value}
+            parsed = parse_component("retrieval", mapping, where="retrieval")
+            assert parsed.doc_norm == norm
+
+    @pytest.mark.parametrize(
+        ("group", "kind", "cls"),
+        [(group, kind, cls) for group, kinds in _COMPONENTS.items() for kind, cls in kinds.items()],
+    )
+    def test_implementation_can_be_imported(self, group, kind, cls):
+        module, name = cls.implementation.split(":")
+        assert isinstance(getattr(importlib.import_module(module), name), type)
+        assert next(f for f in dataclasses.fields(cls) if f.name == "kind").default == kind
+
+    def test_every_field_is_documented(self):
+        for kinds in _COMPONENTS.values():
+            for cls in kinds.values():
+                docs = "".join(base.__doc__ or "" for base in cls.__mro__)
+                for field in dataclasses.fields(cls):
+                    assert f"{field.name}:" in docs, f"{cls.__name__}.{field.name}"
+
+    def test_build_constructs_the_class(self):
+        from harness.embedding.pooling import MeanPooling
+
+        config = MeanPoolingConfig()
+        built = build(config)
+        assert isinstance(built, MeanPooling)
+        assert built.config is config
+
+    def test_build_hands_on_dependencies(self, monkeypatch):
+        monkeypatch.setitem(_COMPONENTS, "toy", {})
+
+        @component("toy", "one", "builtins:dict")
+        @dataclasses.dataclass(kw_only=True)
+        class Toy(ComponentConfig):
+            kind: str = "one"
+
+            def __iter__(self):
+                yield ("kind", self.kind)
+
+        assert build(parse_component("toy", {"kind": "one"}, where="toy"), extra=2) == {
+            "kind": "one",
+            "extra": 2,
+        }
+
+
+@pytest.mark.parametrize(
+    ("cls", "values", "setting"),
+    [
+        (TasksConfig, {"empty_text": "drop"}, "tasks.empty_text"),
+        (TasksConfig, {"names": "SciFact"}, "tasks.names"),
+        (TasksConfig, {"benchmark": ["BEIR"]}, "tasks.benchmark"),
+        (TasksConfig, {"split": None}, "tasks.split"),
+        (TasksConfig, {"name": []}, "tasks.name"),
+        (CostConfig, {"latency_queries": -1}, "cost.latency_queries"),
+        (CostConfig, {"latency_warmup": -1}, "cost.latency_warmup"),
+        (CostConfig, {"latency_queries": None}, "cost.latency_queries"),
+        (CostConfig, {"matmul_peak": "perhaps"}, "cost.matmul_peak"),
+        (ReportConfig, {"debug": "perhaps"}, "report.debug"),
+        (ReportConfig, {"titel": "x"}, "report.titel"),
+    ],
+)
+def test_bad_value_elsewhere(cls, values, setting):
+    where = setting.split(".")[0]
+    assert setting in refusal(lambda: parse(cls, OmegaConf.create(values), where=where))
+
+
+@pytest.mark.parametrize("mapping", ["text", None, 3, ["a"]])
+def test_settings_that_are_no_mapping(mapping):
+    assert "tasks" in refusal(lambda: parse(TasksConfig, mapping, where="tasks"))
+
+
+@pytest.mark.parametrize(
+    ("path", "parsed"), [(None, []), ("a", ["a"]), (["a", "b"], ["a", "b"]), ([], [])]
+)
+def test_paths_become_a_list(path, parsed):
+    assert parse(TasksConfig, OmegaConf.create({"path": path}), where="tasks").path == parsed
+
+
+class TestIdentity:
+    def test_unscored_fields_stay_out(self):
+        config = TransformersBackendConfig(device="cpu", attention="eager", token_budget=5)
+        assert identity(config) == {"kind": "transformers", "dtype": "auto"}
+
+    def test_whole_component_as_json(self):
+        assert json.loads(json.dumps(identity(HybridConfig(weights=[1, 2])))) == {
+            "kind": "hybrid",
+            "modes": ["dense", "bm25"],
+            "fusion": "minmax",
+            "weights": [1.0, 2.0],
+            "depth": 1000,
+            "rrf_k": 60.0,
+        }
+
+    def test_nested(self):
+        @dataclasses.dataclass
+        class Inner:
+            kept: int = 1
+            left: int = unscored(2)
+
+        @dataclasses.dataclass
+        class Outer:
+            parts: dict = dataclasses.field(default_factory=lambda: {3: (Inner(), Inner(kept=4))})
+            none: None = None
+
+        assert identity(Outer()) == {"parts": {"3": [{"kept": 1}, {"kept": 4}]}, "none": None}
+
+    def test_default_lists_are_not_shared(self):
+        @dataclasses.dataclass
+        class Listed:
+            values: list = unscored([1])  # noqa: RUF009
+
+        one = Listed()
+        one.values.append(2)
+        assert Listed().values == [1]
+        assert identity(one) == {}
+
+
+def composed(main, *overrides):
+    """A command's configuration as Hydra composes it; what must be set by hand is set to `x`."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose(main, overrides=list(overrides))
+        missing = sorted(OmegaConf.missing_keys(config))
+        return compose(main, overrides=[*overrides, *(f"{key}=x" for key in missing)])
+
+
+def parsed(main, *overrides):
+    cls = getattr(harness.config, f"{main.capitalize()}Config")
+    return parse(cls, composed(main, *overrides), where="")
+
+
+def groups(main):
+    """Groups that a command's defaults list chooses from."""
+    names = set()
+    for entry in OmegaConf.load(CONF / f"{main}.yaml").defaults:
+        if not isinstance(entry, str):
+            names |= {str(key).split()[-1].lstrip("/") for key in entry}
+    return {name for name in names if (CONF / name).is_dir() and not name.startswith("hydra")}
+
+
+OPTIONS = [
+    (main, group, file.stem)
+    for main in MAINS
+    for group in sorted(groups(main))
+    for file in sorted((CONF / group).glob("*.yaml"))
+    if group != "local"
+]
+
+
+class TestFiles:
+    @pytest.mark.parametrize("main", MAINS)
+    def test_every_command_parses(self, main):
+        parsed(main)
+
+    @pytest.mark.parametrize(("main", "group", "option"), OPTIONS)
+    def test_every_option_parses(self, main, group, option):
+        choice = f"{group}={option}"
+        if group == "retrieval":
+            choice = f"retrieval=[{','.join(dict.fromkeys(['dense', 'bm25', option]))}]"
+        parsed(main, choice)
+
+    def test_every_file_is_covered(self):
+        covered = {CONF / group / f"{option}.yaml" for _, group, option in OPTIONS}
+        covered |= {CONF / f"{main}.yaml" for main in MAINS} | {CONF / "hydra_settings.yaml"}
+        ignored = {*(CONF / "local").rglob("*.yaml"), *(CONF / "hydra").rglob("*.yaml")}
+        assert set(CONF.rglob("*.yaml")) - ignored == covered
+
+    def test_component_files_state_every_setting_with_its_default(self):
+        skip = {"name", "path"}  # ??? or null, by file
+        for group, kinds in _COMPONENTS.items():
+            if group in ("model", "instruction"):
+                continue
+            for kind, cls in kinds.items():
+                mapping = OmegaConf.load(CONF / group / f"{kind}.yaml")
+                settings = dataclasses.asdict(parse_component(group, mapping, where=group))
+                assert set(mapping) == set(settings)
+                default = dataclasses.asdict(cls())
+                assert {k: v for k, v in settings.items() if k not in skip} == {
+                    k: v for k, v in default.items() if k not in skip
+                }
+
+    def test_run_states_every_setting_with_its_default(self):
+        config = composed("run")
+        names = {field.name for field in dataclasses.fields(RunConfig)}
+        assert set(config) == names
+
+    @pytest.mark.parametrize(
+        ("override", "setting"),
+        [("tasks=folder", "tasks.path"), ("model=local", "model.path"), ("model=hf", "model.name")],
+    )
+    def test_what_must_be_given(self, override, setting):
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = compose("run", overrides=[override])
+        message = refusal(lambda: parse(RunConfig, config, where=""))
+        assert message == f"{setting} is not set: give {setting}=... on the command line"
+
+
+class TestRun:
+    SETTINGS: ClassVar = [
+        ("pooling.kind=median", "pooling.kind"),
+        ("pooling.include_instruction=some", "pooling.include_instruction"),
+        ("+pooling.colour=red", "pooling.colour"),
+        ("+colour=red", "colour"),
+        ("retrieval.bm25.b=7", "retrieval.bm25.b"),
+        ("retrieval.hybrid.modes=[dense,splade]", "retrieval.hybrid.modes"),
+        ("retrieval.hybrid.modes=[dense,hybrid]", "retrieval.hybrid.modes"),
+        ("~retrieval.bm25", "retrieval.hybrid.modes"),
+        ("retrieval=[]", "retrieval"),
+        ("format=xml", "format"),
+        ("cost.latency_queries=-5", "latency_queries"),
+        ("tasks.empty_text=drop", "empty_text"),
+        ("model.max_length=2", "model.max_length"),
+        ("metrics=ndcg", "metrics"),
+        ("~tasks", "tasks"),
+        ("~cost", "cost"),
+    ]
+
+    @pytest.mark.parametrize(("override", "setting"), SETTINGS)
+    def test_bad_override_names_its_setting(self, override, setting):
+        config = composed("run", override)
+        assert setting in refusal(lambda: parse(RunConfig, config, where=""))
+
+    def test_default(self):
+        config = parsed("run")
+        assert list(config.retrieval) == ["dense", "aligned_sparse", "hybrid", "bm25"]
+        assert config.model.name == "sentence-transformers/all-MiniLM-L6-v2"
+        assert config.head.kind == "ridge"
+        assert config.tasks == TasksConfig()
+        assert config.format == "table"
+
+    def test_a_fusion_is_not_fused_again(self):
+        config = OmegaConf.to_container(composed("run"))
+        config["retrieval"]["again"] = {"kind": "hybrid", "modes": ["hybrid", "bm25"]}
+        message = refusal(lambda: parse(RunConfig, config, where=""))
+        assert "retrieval.again.modes names 'hybrid', itself a fusion" in message
