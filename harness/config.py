@@ -456,14 +456,14 @@ class TransformersBackendConfig(ComponentConfig):
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, `mps`.
         dtype: `auto` (bfloat16 on a GPU, float32 elsewhere), `float32`, `bfloat16`, `float16`;
             part of the result's identity once resolved.
-        attention: transformers' attention implementation.
+        attention: transformers' attention implementation; `auto` is its choice for the model.
         token_budget: Padded tokens in a batch; chosen by device when absent.
     """
 
     kind: str = "transformers"
     device: str = unscored("auto")
     dtype: str = "auto"
-    attention: str = unscored("sdpa")
+    attention: str = unscored("auto")
     token_budget: int | None = unscored(None)
 
     def __post_init__(self) -> None:

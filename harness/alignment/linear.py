@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.alignment.head import FitRecord, normalise
 from harness.config import ModelConfig, identity
-from harness.embedding.model import EmbeddingModel
+from harness.embedding.model import EmbeddingModel, TensorPlace
 from harness.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ _LM_HEADS = ("lm_head.weight", "embed_out.weight", "output.weight")
 class TiedHead:
     """The input word embeddings as an unembedding matrix, without bias."""
 
-    names: ClassVar[tuple[str, ...]] = _INPUT_EMBEDDINGS
-
     def __init__(self, config: LinearHeadConfig, *, encoder: TextEncoder) -> None:
         self.config = config
         self._encoder = encoder
@@ -51,12 +49,20 @@ class TiedHead:
     bias: NDArray[np.float32] | None = None
 
     def identity(self) -> dict[str, Any]:
-        """See `Head`; a matrix that is absent or too small is refused here, before texts are read.
+        """See `Head`; a matrix that does not fit is refused here, before any text is read.
 
         Raises:
-            BadInputError: If there is no such matrix, or the tokenizer knows more tokens.
+            BadInputError: If there is no such matrix, the tokenizer knows more tokens, or the
+                embeddings have another width.
         """
-        self._check_tokens()
+        rows, width = self._place.shape
+        vocabulary = len(self._encoder.model.tokenizer)
+        if rows < vocabulary:
+            raise BadInputError(
+                f"the head knows {rows:,} tokens and the tokenizer {vocabulary:,}; "
+                "head.path must name a backbone with this tokenizer"
+            )
+        self._check_width(width, self._encoder.model.settings.get("hidden_size", width))
         return {
             **identity(self.config),
             "path": None,
@@ -64,33 +70,35 @@ class TiedHead:
         }
 
     def fit(self, corpus: Texts) -> None:
-        """Read and check the matrix."""
-        self._check_tokens()
-        width = corpus.embeddings.shape[1]
-        if len(corpus) and self.matrix.shape[1] != width:
-            raise BadInputError(
-                f"the head's matrix is {self.matrix.shape[1]} wide and the embeddings are {width}; "
-                "head.path must name the backbone that the model was trained from"
-            )
+        """Check the matrix against the embeddings."""
+        self.identity()
+        if len(corpus):
+            self._check_width(self._place.shape[1], corpus.embeddings.shape[1])
 
     @cached_property
     def matrix(self) -> NDArray[np.float32]:
         """The matrix, read from the weights alone."""
-        found = self._source.read_tensor(self.names)
-        if found is None:
-            raise BadInputError(self._absent())
-        return found[1]
+        return self._place.read()
 
     def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """The embedding as the backbone gives it, unless `normalize` is set."""
         return normalise(embeddings) if self.config.normalize else embeddings
 
-    def _check_tokens(self) -> None:
-        vocabulary = len(self._encoder.model.tokenizer)
-        if self.matrix.shape[0] < vocabulary:
+    @cached_property
+    def _place(self) -> TensorPlace:
+        found = self._source.find_tensor(self._names())
+        if found is None:
+            raise BadInputError(self._absent())
+        return found
+
+    def _names(self) -> tuple[str, ...]:
+        return _INPUT_EMBEDDINGS
+
+    def _check_width(self, width: int, expected: int) -> None:
+        if width != expected:
             raise BadInputError(
-                f"the head knows {self.matrix.shape[0]:,} tokens and the tokenizer {vocabulary:,}; "
-                "head.path must name a backbone with this tokenizer"
+                f"the head's matrix is {width} wide and the embeddings are {expected}; "
+                "head.path must name the backbone that the model was trained from"
             )
 
     def _absent(self) -> str:
@@ -103,8 +111,7 @@ class TiedHead:
 class LmHead(TiedHead):
     """The unembedding matrix E_g of the generative backbone (paper section 1)."""
 
-    @cached_property
-    def matrix(self) -> NDArray[np.float32]:
+    def _names(self) -> tuple[str, ...]:
         """The LM head; the word embeddings where a generative model ties the two."""
         settings = self._source.settings
         generative = any(
@@ -112,10 +119,7 @@ class LmHead(TiedHead):
             for name in settings.get("architectures") or ()
         )
         tied = generative and settings.get("tie_word_embeddings", True)
-        found = self._source.read_tensor(_LM_HEADS + (_INPUT_EMBEDDINGS if tied else ()))
-        if found is None:
-            raise BadInputError(self._absent())
-        return found[1]
+        return _LM_HEADS + (_INPUT_EMBEDDINGS if tied else ())
 
     def _absent(self) -> str:
         return (

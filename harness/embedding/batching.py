@@ -29,8 +29,3 @@ def token_budget_batches(lengths: NDArray[np.int64], token_budget: int) -> list[
         batches.append(order[start : start + count])
         start += count
     return batches
-
-
-def padded_tokens(lengths: NDArray[np.int64], batches: list[NDArray[np.int64]]) -> int:
-    """Tokens that the batches hold, padding included."""
-    return sum(int(lengths[batch].max(initial=0)) * len(batch) for batch in batches)

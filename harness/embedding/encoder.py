@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.config import identity
-from harness.embedding.instructions import Prompts, Side, Template, literal_tokens
+from harness.embedding.instructions import Prompts, Side, Template, bare_tokens, literal_tokens
 from harness.embedding.ragged import Ragged
 from harness.embedding.store import EmbeddingStore, text_keys
 from harness.errors import BadInputError
@@ -134,14 +134,16 @@ class TextEncoder:
             ]
         )
 
-    def literal_tokens(self, texts: Sequence[str]) -> Ragged:
-        """Token ids of bare texts, without template and special tokens."""
-        length = self.model.max_length
+    def literal_tokens(self, texts: Texts) -> Ragged:
+        """Token ids of the bare texts, without template and special tokens."""
+        tokenizer = self.model.tokenizer
+        if not any(self.template.around(texts.side)):
+            return bare_tokens(tokenizer, texts.prompts)
         return Ragged.concatenate(
             literal_tokens(
-                self.model.tokenizer,
-                texts[start : start + _TOKENISED_AT_ONCE],
-                max_length=length,
+                tokenizer,
+                texts.texts[start : start + _TOKENISED_AT_ONCE],
+                max_length=self.model.max_length,
             )
             for start in range(0, len(texts), _TOKENISED_AT_ONCE)
         )
@@ -192,7 +194,7 @@ class TextEncoder:
         self, store: EmbeddingStore, texts: Texts, rows: NDArray[np.int64], keys: list[bytes]
     ) -> tuple[int, int]:
         """Encode the given rows into the store, shard by shard; true and padded tokens."""
-        prompts = self.tokenise([texts.texts[row] for row in rows], texts.side)
+        prompts = texts.prompts.select(rows)
         lengths = prompts.ids.lengths
         ids = [texts.ids[row] for row in rows]
         padded = 0
@@ -275,7 +277,7 @@ class Texts:
     @cached_property
     def literal_tokens(self) -> Ragged:
         """Token ids of the bare texts."""
-        return self.encoder.literal_tokens(self.texts)
+        return self.encoder.literal_tokens(self)
 
     @cached_property
     def embeddings(self) -> NDArray[np.float32]:

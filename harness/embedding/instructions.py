@@ -97,6 +97,22 @@ def literal_tokens(tokenizer: Any, texts: Sequence[str], *, max_length: int) -> 
     return Ragged.from_rows(encoded["input_ids"])
 
 
+def bare_tokens(tokenizer: Any, prompts: Prompts) -> Ragged:
+    """Literal tokens of prompts without a template: all but what the tokenizer adds around a text.
+
+    The same as `literal_tokens` of the texts, cut where the prompts are cut, without tokenising
+    them again.
+    """
+    added = tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
+    before = next((place for place, special in enumerate(added) if not special), len(added))
+    after = len(added) - before - added.count(0)
+    place = np.arange(len(prompts.ids.values)) - np.repeat(
+        prompts.ids.offsets[:-1], prompts.ids.lengths
+    )
+    last = np.repeat(prompts.ids.lengths - after, prompts.ids.lengths)
+    return prompts.ids.keep((place >= before) & (place < last))
+
+
 def _plain(tokenizer: Any, texts: Sequence[str], max_length: int) -> Prompts:
     if not texts:
         return Prompts.concatenate([])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -150,37 +151,43 @@ class EmbeddingModel:
             raise BadInputError("the model states no longest input; give model.max_length=...")
         return min(known)
 
-    def read_tensor(self, names: tuple[str, ...]) -> tuple[str, NDArray[np.float32]] | None:
-        """The first of the named tensors that the weights hold, alone, as float32.
+    def find_tensor(self, names: tuple[str, ...]) -> TensorPlace | None:
+        """Where the first of the named tensors is, best name first; nothing is read.
 
-        Args:
-            names: Full tensor names, best first.
-
-        Returns:
-            The name and the tensor, or None if there is none of them.
+        Raises:
+            BadInputError: If a weights file is unreadable.
         """
-        return read_tensor(self.folder, names)
+        from safetensors import SafetensorError, safe_open
+
+        where: dict[str, TensorPlace] = {}
+        for file in _weight_files(self.folder):
+            try:
+                with safe_open(file, framework="pt") as tensors:
+                    for name in set(tensors.keys()) & set(names):
+                        shape = tuple(tensors.get_slice(name).get_shape())
+                        where[name] = TensorPlace(file, name, shape)
+            except SafetensorError as error:
+                raise BadInputError(
+                    f"{file} cannot be read ({_first_line(error)}); fetch it again"
+                ) from error
+        return next((where[name] for name in names if name in where), None)
 
 
-def read_tensor(folder: Path, names: tuple[str, ...]) -> tuple[str, NDArray[np.float32]] | None:
-    """See `EmbeddingModel.read_tensor`; for any folder with safetensors weights."""
-    from safetensors import SafetensorError, safe_open
+@dataclass(frozen=True)
+class TensorPlace:
+    """One tensor of a weights file."""
 
-    where: dict[str, Path] = {}
-    for file in _weight_files(folder):
-        try:
-            with safe_open(file, framework="pt") as tensors:
-                where.update((name, file) for name in tensors.keys())  # noqa: SIM118
-        except SafetensorError as error:
-            raise BadInputError(
-                f"{file} cannot be read ({_first_line(error)}); fetch it again"
-            ) from error
-    for name in names:
-        if name in where:
-            with safe_open(where[name], framework="pt") as tensors:
-                tensor: NDArray[np.float32] = tensors.get_tensor(name).float().numpy()
-                return name, tensor
-    return None
+    file: Path
+    name: str
+    shape: tuple[int, ...]
+
+    def read(self) -> NDArray[np.float32]:
+        """The tensor alone, as float32."""
+        from safetensors import safe_open
+
+        with safe_open(self.file, framework="pt") as tensors:
+            tensor: NDArray[np.float32] = tensors.get_tensor(self.name).float().numpy()
+            return tensor
 
 
 def read_json(path: Path) -> dict[str, Any]:

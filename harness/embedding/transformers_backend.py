@@ -65,12 +65,13 @@ class TransformersBackend:
         from safetensors import SafetensorError
         from transformers import AutoModel
 
+        attention = self.config.attention
         with _quiet():
             try:
                 network, report = AutoModel.from_pretrained(
                     self._model.folder,
                     dtype=getattr(torch, self.dtype),
-                    attn_implementation=self.config.attention,
+                    attn_implementation=None if attention == "auto" else attention,
                     trust_remote_code=self._model.config.trust_remote_code,
                     use_safetensors=True,
                     local_files_only=True,

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.embedding.batching import padded_tokens, token_budget_batches
+from harness.embedding.batching import token_budget_batches
 
 lengths_of_texts = st.lists(st.integers(0, 60), max_size=40)
 budgets = st.integers(1, 200)
@@ -44,13 +44,6 @@ def test_no_batch_could_take_the_next_text(lengths, budget):
     for batch in batches[:-1]:
         longest = max(lengths[batch[0]], 1)
         assert longest * (len(batch) + 1) > budget
-
-
-@given(lengths_of_texts, budgets)
-def test_padded_tokens_counts_rectangles(lengths, budget):
-    batches = batches_of(lengths, budget)
-    expected = sum(max(lengths[row] for row in batch) * len(batch) for batch in batches)
-    assert padded_tokens(np.array(lengths, np.int64), batches) == expected
 
 
 def test_a_text_above_the_budget_is_alone():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from harness.config import InstructionConfig, ModelConfig, build, parse_component
-from harness.embedding.instructions import Prompts, Template, literal_tokens
+from harness.embedding.instructions import Prompts, Template, bare_tokens, literal_tokens
 from harness.embedding.model import EmbeddingModel
 from harness.embedding.ragged import Ragged
 from harness.errors import BadInputError
@@ -268,3 +268,23 @@ def test_prompts_select_and_concatenate():
     empty = Prompts.concatenate([])
     assert len(empty.ids) == 0
     assert empty.text_start.dtype == np.int64
+
+
+@pytest.mark.parametrize("name", ["minilm", "stories"])
+def test_bare_tokens_are_the_literal_ones_without_tokenising_again(tokenizers, name):
+    texts = ["A cat.", "", "a cat. [SEP] <s> a cat.", "word " * 40]
+    template = Template(InstructionConfig())
+    prompts = template.tokenise(tokenizers[name], texts, side="query", max_length=200)
+    bare, literal = (
+        bare_tokens(tokenizers[name], prompts),
+        literal_tokens(tokenizers[name], texts, max_length=200),
+    )
+    assert [row.tolist() for row in bare] == [row.tolist() for row in literal]
+
+
+def test_bare_tokens_end_where_the_prompt_was_cut(tokenizers):
+    prompts = Template(InstructionConfig()).tokenise(
+        tokenizers["minilm"], ["a cat. a cat."], side="query", max_length=6
+    )
+    assert prompts.ids[0].tolist() == [101, *BERT_CAT, BERT_CAT[0], 102]
+    assert bare_tokens(tokenizers["minilm"], prompts)[0].tolist() == [*BERT_CAT, BERT_CAT[0]]

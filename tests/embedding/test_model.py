@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from harness.config import ModelConfig
-from harness.embedding.model import EmbeddingModel, read_json, read_tensor
+from harness.embedding.model import EmbeddingModel, read_json
 from harness.errors import BadInputError
 
 
@@ -187,24 +187,27 @@ class TestRefusals:
         assert name in refusal(lambda: EmbeddingModel(ModelConfig(name=name)).folder)
 
 
-class TestReadTensor:
+class TestFindTensor:
     def test_first_name_that_is_there(self, stories):
         expected = load_file(stories / "model.safetensors")
         name = "model.embed_tokens.weight"
-        found, tensor = model(stories).read_tensor(("lm_head.weight", name, "model.norm.weight"))
-        assert found == name
+        found = model(stories).find_tensor(("lm_head.weight", name, "model.norm.weight"))
+        assert (found.name, found.shape) == (name, (512, 64))
+        tensor = found.read()
         assert tensor.dtype == np.float32
         np.testing.assert_array_equal(tensor, expected[name].float().numpy())
 
     def test_none_of_them(self, stories):
-        assert model(stories).read_tensor(("a", "b")) is None
+        assert model(stories).find_tensor(("a", "b")) is None
 
     def test_low_precision_and_several_files(self, tmp_path):
         values = torch.tensor([[1.5, -2.0], [0.25, 3.0]], dtype=torch.bfloat16)
         save_file({"a": values}, tmp_path / "model-00001-of-00002.safetensors")
         save_file({"b": -values}, tmp_path / "model-00002-of-00002.safetensors")
-        found, tensor = read_tensor(tmp_path, ("b", "a"))
-        assert found == "b"
+        (tmp_path / "config.json").write_text("{}")
+        found = model(tmp_path).find_tensor(("b", "a"))
+        assert found.name == "b"
+        tensor = found.read()
         assert tensor.dtype == np.float32
         assert tensor.tolist() == [[-1.5, 2.0], [-0.25, -3.0]]
 
@@ -212,7 +215,7 @@ class TestReadTensor:
     def test_damaged_file(self, copy, keep):
         file = copy / "model.safetensors"
         file.write_bytes(file.read_bytes()[:keep])
-        message = refusal(lambda: model(copy).read_tensor(("a",)))
+        message = refusal(lambda: model(copy).find_tensor(("a",)))
         assert str(file) in message
 
 
@@ -223,7 +226,7 @@ def test_hash_and_tensors_need_no_transformers(stories):
         "import sys; from harness.config import ModelConfig;"
         "from harness.embedding.model import EmbeddingModel;"
         f"m = EmbeddingModel(ModelConfig(path={str(stories)!r}));"
-        "m.weights_hash, m.read_tensor(('model.norm.weight',));"
+        "m.weights_hash, m.find_tensor(('model.norm.weight',)).read();"
         "sys.exit('transformers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -327,8 +327,9 @@ class TestLoading:
             num_attention_heads=1,
         )
         transformers.MPNetModel(config).save_pretrained(tmp_path)
-        assert "try backend.attention=eager" in self.refusal(tmp_path)
+        assert "try backend.attention=eager" in self.refusal(tmp_path, attention="sdpa")
         backend(tmp_path, attention="eager").load()
+        backend(tmp_path).load()
 
     @pytest.mark.parametrize("device", ["gpu", "meta", "cuda:x", ""])
     def test_unknown_device(self, copy, device):
