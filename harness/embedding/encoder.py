@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.config import identity
-from harness.embedding.instructions import Prompts, Side, Template, bare_tokens, literal_tokens
+from harness.embedding.instructions import Prompts, Side, Template, bare_prompts, literal_tokens
 from harness.embedding.ragged import Ragged
 from harness.embedding.store import EmbeddingStore, text_keys
 from harness.errors import BadInputError
@@ -134,18 +134,24 @@ class TextEncoder:
             ]
         )
 
-    def literal_tokens(self, texts: Texts) -> Ragged:
-        """Token ids of the bare texts, without template and special tokens."""
-        tokenizer = self.model.tokenizer
-        if not any(self.template.around(texts.side)):
-            return bare_tokens(tokenizer, texts.prompts)
+    def literal_tokens(self, texts: Sequence[str]) -> Ragged:
+        """Token ids of bare texts, without template and special tokens."""
+        length = self.model.max_length
         return Ragged.concatenate(
             literal_tokens(
-                tokenizer,
-                texts.texts[start : start + _TOKENISED_AT_ONCE],
-                max_length=self.model.max_length,
+                self.model.tokenizer,
+                texts[start : start + _TOKENISED_AT_ONCE],
+                max_length=length,
             )
             for start in range(0, len(texts), _TOKENISED_AT_ONCE)
+        )
+
+    def prompts(self, texts: Texts) -> Prompts:
+        """Tokenised prompts; where there is no template, of the literal tokens at hand."""
+        if any(self.template.around(texts.side)):
+            return self.tokenise(texts.texts, texts.side)
+        return bare_prompts(
+            self.model.tokenizer, texts.literal_tokens, max_length=self.model.max_length
         )
 
     def compute(self, texts: Texts) -> NDArray[np.float32]:
@@ -272,12 +278,12 @@ class Texts:
     @cached_property
     def prompts(self) -> Prompts:
         """Tokenised prompts."""
-        return self.encoder.tokenise(self.texts, self.side)
+        return self.encoder.prompts(self)
 
     @cached_property
     def literal_tokens(self) -> Ragged:
         """Token ids of the bare texts."""
-        return self.encoder.literal_tokens(self)
+        return self.encoder.literal_tokens(self.texts)
 
     @cached_property
     def embeddings(self) -> NDArray[np.float32]:

@@ -78,7 +78,8 @@ class Template:
         """
         before, after = self.around(side)
         if not before and not after:
-            return _plain(tokenizer, texts, max_length)
+            literal = literal_tokens(tokenizer, texts, max_length=max_length)
+            return bare_prompts(tokenizer, literal, max_length=max_length)
         return _wrapped(tokenizer, texts, before, after, max_length)
 
 
@@ -97,36 +98,36 @@ def literal_tokens(tokenizer: Any, texts: Sequence[str], *, max_length: int) -> 
     return Ragged.from_rows(encoded["input_ids"])
 
 
-def bare_tokens(tokenizer: Any, prompts: Prompts) -> Ragged:
-    """Literal tokens of prompts without a template: all but what the tokenizer adds around a text.
+def bare_prompts(tokenizer: Any, literal: Ragged, *, max_length: int) -> Prompts:
+    """Prompts without a template, from literal tokens that are there already.
 
-    The same as `literal_tokens` of the texts, cut where the prompts are cut, without tokenising
-    them again.
+    What the tokenizer would have made of the texts: its special tokens around them, the text cut so
+    that all fit into `max_length`.
     """
-    added = tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
-    before = next((place for place, special in enumerate(added) if not special), len(added))
-    after = len(added) - before - added.count(0)
-    place = np.arange(len(prompts.ids.values)) - np.repeat(
-        prompts.ids.offsets[:-1], prompts.ids.lengths
-    )
-    last = np.repeat(prompts.ids.lengths - after, prompts.ids.lengths)
-    return prompts.ids.keep((place >= before) & (place < last))
-
-
-def _plain(tokenizer: Any, texts: Sequence[str], max_length: int) -> Prompts:
-    if not texts:
-        return Prompts.concatenate([])
-    encoded = tokenizer(
-        list(texts),
-        truncation=True,
-        max_length=max_length,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-    )
-    ids = Ragged.from_rows(encoded["input_ids"])
+    before, after = _added_tokens(tokenizer)
+    kept = np.minimum(literal.lengths, max_length - len(before) - len(after))
+    lengths = kept + len(before) + len(after)
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    values = np.empty(int(offsets[-1]), np.int32)
+    for place, token in enumerate(before):
+        values[offsets[:-1] + place] = token
+    for place, token in enumerate(reversed(after)):
+        values[offsets[1:] - 1 - place] = token
+    within = np.arange(kept.sum()) - np.repeat(np.cumsum(kept) - kept, kept)
+    source = np.repeat(literal.offsets[:-1], kept) + within
+    values[np.repeat(offsets[:-1] + len(before), kept) + within] = literal.values[source]
+    ids = Ragged(values, offsets)
     # Without a template nothing is an instruction: special tokens pool, as these models were
     # trained to.
     return Prompts(ids, np.zeros(len(ids), np.int64), ids.lengths)
+
+
+def _added_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """The special tokens that the tokenizer puts before and after a text."""
+    encoded = tokenizer("a", return_special_tokens_mask=True)
+    ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
+    first = special.index(0)
+    return ids[:first], ids[first + special.count(0) :]
 
 
 def _wrapped(

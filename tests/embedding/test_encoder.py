@@ -259,12 +259,9 @@ class TestSpace:
 
 def test_literal_tokens_and_prompts_over_several_tokeniser_calls(counting, monkeypatch):
     texts = [f"text {number} " * (number % 5) for number in range(23)]
-    wrapped = encoder_module.Template(InstructionConfig(query="find {text}"))
-    monkeypatch.setattr(counting, "template", wrapped)
-    view = texts_of(counting, texts, "query")
-    whole = counting.tokenise(texts, "query"), counting.literal_tokens(view)
+    whole = counting.tokenise(texts, "query"), counting.literal_tokens(texts)
     monkeypatch.setattr(encoder_module, "_TOKENISED_AT_ONCE", 5)
-    parts = counting.tokenise(texts, "query"), counting.literal_tokens(view)
+    parts = counting.tokenise(texts, "query"), counting.literal_tokens(texts)
     assert [row.tolist() for row in parts[0].ids] == [row.tolist() for row in whole[0].ids]
     assert parts[0].text_stop.tolist() == whole[0].text_stop.tolist()
     assert [row.tolist() for row in parts[1]] == [row.tolist() for row in whole[1]]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from harness.config import InstructionConfig, ModelConfig, build, parse_component
-from harness.embedding.instructions import Prompts, Template, bare_tokens, literal_tokens
+from harness.embedding.instructions import Prompts, Template, bare_prompts, literal_tokens
 from harness.embedding.model import EmbeddingModel
 from harness.embedding.ragged import Ragged
 from harness.errors import BadInputError
@@ -271,20 +271,13 @@ def test_prompts_select_and_concatenate():
 
 
 @pytest.mark.parametrize("name", ["minilm", "stories"])
-def test_bare_tokens_are_the_literal_ones_without_tokenising_again(tokenizers, name):
-    texts = ["A cat.", "", "a cat. [SEP] <s> a cat.", "word " * 40]
-    template = Template(InstructionConfig())
-    prompts = template.tokenise(tokenizers[name], texts, side="query", max_length=200)
-    bare, literal = (
-        bare_tokens(tokenizers[name], prompts),
-        literal_tokens(tokenizers[name], texts, max_length=200),
-    )
-    assert [row.tolist() for row in bare] == [row.tolist() for row in literal]
-
-
-def test_bare_tokens_end_where_the_prompt_was_cut(tokenizers):
-    prompts = Template(InstructionConfig()).tokenise(
-        tokenizers["minilm"], ["a cat. a cat."], side="query", max_length=6
-    )
-    assert prompts.ids[0].tolist() == [101, *BERT_CAT, BERT_CAT[0], 102]
-    assert bare_tokens(tokenizers["minilm"], prompts)[0].tolist() == [*BERT_CAT, BERT_CAT[0]]
+@pytest.mark.parametrize("max_length", [8, 12, 200])
+def test_bare_prompts_are_what_the_tokenizer_makes_of_the_texts(tokenizers, name, max_length):
+    texts = ["A cat.", "", "a cat. [SEP] <s> a cat.", "word " * 40, " lead", "tail ", "é ü 漢字"]
+    tokenizer = tokenizers[name]
+    expected = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
+    literal = literal_tokens(tokenizer, texts, max_length=max_length)
+    prompts = bare_prompts(tokenizer, literal, max_length=max_length)
+    assert [row.tolist() for row in prompts.ids] == expected
+    assert prompts.text_start.tolist() == [0] * len(texts)
+    assert prompts.text_stop.tolist() == [len(row) for row in expected]
