@@ -1,154 +1,37 @@
 """Every setting as a typed, validated dataclass: one per component, one per command.
 
 A component is a pair: the dataclass here, registered under its group and kind, and the class that
-it names as `implementation`. Nothing is imported from the other rooms; `build` loads the class when
-it is wanted. A bad value raises `BadInputError` before anything is loaded.
+it names as `implementation`. A bad value raises `BadInputError` before anything is loaded.
 """
 
 from __future__ import annotations
 
-import copy
-import dataclasses
-import importlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeVar
+from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import ListConfig
 
-from harness.errors import BadInputError
+from harness.components import (
+    ComponentConfig,
+    at_least,
+    build,
+    component,
+    identity,
+    one_of,
+    parse,
+    parse_component,
+    require,
+    unscored,
+)
 
-C = TypeVar("C")
+# Who parses a configuration needs the dataclasses below registered, so the functions are had here.
+__all__ = ["ComponentConfig", "build", "identity", "parse", "parse_component"]
 
 _STOPWORD_LISTS = ("en", "de", "nl", "fr", "es", "pt", "it", "ru", "sv", "no", "zh")  # bm25s'
-
 _METRICS = ("ndcg", "map", "mrr", "recall", "precision", "hit_rate")  # mteb's, of retrieval
 _DEPTHS = ("1", "3", "5", "10", "20", "100", "1000")
-
-_COMPONENTS: dict[str, dict[str, type[ComponentConfig]]] = {}
-
-
-@dataclass(kw_only=True)
-class ComponentConfig:
-    """What all component configurations share.
-
-    Attributes:
-        kind: Selects the dataclass within its group.
-    """
-
-    implementation: ClassVar[str]
-    kind: str
-
-
-def component(group: str, kind: str, implementation: str) -> Callable[[type[C]], type[C]]:
-    """Register a dataclass as `kind` of `group`, implemented by `module:Class`."""
-
-    def register(cls: type[C]) -> type[C]:
-        cls.implementation = implementation  # type: ignore[attr-defined]
-        _COMPONENTS.setdefault(group, {})[kind] = cls  # type: ignore[assignment]
-        return cls
-
-    return register
-
-
-def build(config: ComponentConfig, **dependencies: Any) -> Any:
-    """Import the class behind a component's configuration and construct it.
-
-    Args:
-        config: The component's validated configuration.
-        dependencies: Keyword arguments that the class takes besides `config`.
-    """
-    module, name = config.implementation.split(":")
-    return getattr(importlib.import_module(module), name)(config, **dependencies)
-
-
-def unscored(default: Any) -> Any:
-    """A field that cannot change a score: it stays out of every identity and hash."""
-    if isinstance(default, list | dict):
-        return field(default_factory=lambda: copy.copy(default), metadata={"identity": False})
-    return field(default=default, metadata={"identity": False})
-
-
-def identity(config: Any) -> dict[str, Any]:
-    """The settings of a configuration that can change a score, as plain JSON-able data."""
-    return {
-        f.name: _plain(getattr(config, f.name))
-        for f in dataclasses.fields(config)
-        if f.metadata.get("identity", True)
-    }
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return identity(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
-
-
-def parse_component(group: str, mapping: Any, *, where: str) -> Any:
-    """The validated dataclass of a component given as a mapping with `kind`.
-
-    Args:
-        group: The component's group, such as `pooling`.
-        mapping: A mapping, for instance from YAML.
-        where: The setting's place in the configuration, for error messages.
-
-    Raises:
-        BadInputError: Unknown kind, unknown setting, or a value of the wrong type or range.
-    """
-    kinds = _COMPONENTS[group]
-    kind = mapping.get("kind") if isinstance(mapping, Mapping | DictConfig) else None
-    if not isinstance(kind, str) or kind not in kinds:
-        raise BadInputError(f"{where}.kind={kind!r} is unknown; choose one of: {', '.join(kinds)}")
-    return parse(kinds[kind], mapping, where=where)
-
-
-def parse(cls: type[C], mapping: Any, *, where: str) -> C:
-    """A dataclass from a mapping, with types checked and unknown settings refused.
-
-    Raises:
-        BadInputError: One line that names the setting.
-    """
-    if not isinstance(mapping, Mapping | DictConfig):
-        raise BadInputError(f"{where or 'the configuration'}={mapping!r} must hold settings")
-    if isinstance(mapping, DictConfig) and (missing := sorted(OmegaConf.missing_keys(mapping))):
-        setting = ".".join(part for part in (where, missing[0]) if part)
-        raise BadInputError(f"{setting} is not set: give {setting}=... on the command line")
-    try:
-        merged = OmegaConf.merge(OmegaConf.structured(cls), mapping)
-        parsed = OmegaConf.to_object(merged)
-    except OmegaConfBaseException as error:
-        setting = ".".join(part for part in (where, error.full_key) if part)
-        reason = str(error.msg or error).splitlines()[0]
-        raise BadInputError(
-            f"{setting}: {reason}; see `harness run --cfg job` for the settings"
-        ) from error
-    except ValueError as error:
-        prefix = f"{where}." if where else ""
-        raise BadInputError(f"{prefix}{str(error).splitlines()[0]}") from error
-    assert isinstance(parsed, cls)
-    return parsed
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
-
-
-def _one_of(name: str, value: str, choices: Sequence[str]) -> None:
-    _require(value in choices, f"{name}={value!r} is unknown; choose one of: {', '.join(choices)}")
-
-
-def _at_least(name: str, value: float | None, least: float) -> None:
-    if value is not None:
-        _require(
-            math.isfinite(value) and value >= least, f"{name}={value} must be at least {least:g}"
-        )
 
 
 @component("model", "huggingface", "harness.embedding.model:EmbeddingModel")
@@ -177,10 +60,10 @@ class ModelConfig(ComponentConfig):
 
     def __post_init__(self) -> None:
         """Validate."""
-        _require(
+        require(
             bool(self.name or self.path), "name: give model.name=org/model or model.path=FOLDER"
         )
-        _at_least("max_length", self.max_length, 8)
+        at_least("max_length", self.max_length, 8)
 
 
 @dataclass(kw_only=True)
@@ -244,7 +127,7 @@ class InstructionConfig(ComponentConfig):
         """Validate."""
         for side in ("query", "document"):
             template = getattr(self, side)
-            _require(template.count("{text}") == 1, f"{side}={template!r} must hold {{text}} once")
+            require(template.count("{text}") == 1, f"{side}={template!r} must hold {{text}} once")
 
 
 @dataclass(kw_only=True)
@@ -290,7 +173,7 @@ class RidgeHeadConfig(ComponentConfig):
 
     def __post_init__(self) -> None:
         """Validate."""
-        _require(
+        require(
             math.isfinite(self.regularisation) and self.regularisation > 0,
             f"regularisation={self.regularisation} must be above 0",
         )
@@ -323,7 +206,7 @@ class DenseConfig(RetrievalConfig):
 
     def __post_init__(self) -> None:
         """Validate."""
-        _one_of("similarity", self.similarity, ("cosine", "dot"))
+        one_of("similarity", self.similarity, ("cosine", "dot"))
 
 
 @component("retrieval", "aligned_sparse", "harness.retrieval.aligned_sparse:AlignedSparseRetriever")
@@ -365,12 +248,12 @@ class AlignedSparseConfig(RetrievalConfig):
     def __post_init__(self) -> None:
         """Validate."""
         self.doc_norm = {"true": "l2", "false": "none"}.get(self.doc_norm.lower(), self.doc_norm)
-        _at_least("doc_top_k", self.doc_top_k, 1)
-        _at_least("query_expansion", self.query_expansion, 0)
-        _one_of("doc_weight", self.doc_weight, ("raw", "relu", "log1p", "binary"))
-        _one_of("doc_norm", self.doc_norm, ("none", "l2"))
-        _one_of("query_weight", self.query_weight, ("binary", "idf", "score"))
-        _one_of("scope", self.scope, ("vocabulary", "literal"))
+        at_least("doc_top_k", self.doc_top_k, 1)
+        at_least("query_expansion", self.query_expansion, 0)
+        one_of("doc_weight", self.doc_weight, ("raw", "relu", "log1p", "binary"))
+        one_of("doc_norm", self.doc_norm, ("none", "l2"))
+        one_of("query_weight", self.query_weight, ("binary", "idf", "score"))
+        one_of("scope", self.scope, ("vocabulary", "literal"))
 
 
 @component("retrieval", "hybrid", "harness.retrieval.hybrid:HybridRetriever")
@@ -399,19 +282,19 @@ class HybridConfig(RetrievalConfig):
 
     def __post_init__(self) -> None:
         """Validate."""
-        _require(len(self.modes) >= 2, f"modes={self.modes} must name two or more modes")
-        _require(len(set(self.modes)) == len(self.modes), f"modes={self.modes} names a mode twice")
-        _one_of("fusion", self.fusion, ("minmax", "zscore", "rrf"))
-        _at_least("depth", self.depth, 1)
-        _at_least("rrf_k", self.rrf_k, 0)
+        require(len(self.modes) >= 2, f"modes={self.modes} must name two or more modes")
+        require(len(set(self.modes)) == len(self.modes), f"modes={self.modes} names a mode twice")
+        one_of("fusion", self.fusion, ("minmax", "zscore", "rrf"))
+        at_least("depth", self.depth, 1)
+        at_least("rrf_k", self.rrf_k, 0)
         if self.weights is not None:
-            _require(
+            require(
                 len(self.weights) == len(self.modes),
                 f"weights={self.weights} must hold one weight for each of {self.modes}",
             )
             for weight in self.weights:
-                _at_least("weights", weight, 0)
-            _require(sum(self.weights) > 0, f"weights={self.weights} must not all be 0")
+                at_least("weights", weight, 0)
+            require(sum(self.weights) > 0, f"weights={self.weights} must not all be 0")
 
 
 @component("retrieval", "bm25", "harness.retrieval.bm25:Bm25Retriever")
@@ -440,11 +323,11 @@ class Bm25Config(RetrievalConfig):
 
     def __post_init__(self) -> None:
         """Validate."""
-        _at_least("k1", self.k1, 0)
-        _require(0 <= self.b <= 1, f"b={self.b} must lie between 0 and 1")
-        _one_of("method", self.method, ("lucene", "robertson", "atire"))
+        at_least("k1", self.k1, 0)
+        require(0 <= self.b <= 1, f"b={self.b} must lie between 0 and 1")
+        one_of("method", self.method, ("lucene", "robertson", "atire"))
         if self.stopwords is not None:
-            _one_of("stopwords", self.stopwords, _STOPWORD_LISTS)
+            one_of("stopwords", self.stopwords, _STOPWORD_LISTS)
 
 
 @component("backend", "transformers", "harness.embedding.transformers_backend:TransformersBackend")
@@ -468,8 +351,8 @@ class TransformersBackendConfig(ComponentConfig):
 
     def __post_init__(self) -> None:
         """Validate."""
-        _one_of("dtype", self.dtype, ("auto", "float32", "bfloat16", "float16"))
-        _at_least("token_budget", self.token_budget, 1)
+        one_of("dtype", self.dtype, ("auto", "float32", "bfloat16", "float16"))
+        at_least("token_budget", self.token_budget, 1)
 
 
 @dataclass(kw_only=True)
@@ -492,7 +375,7 @@ class TasksConfig:
 
     def __post_init__(self) -> None:
         """Validate."""
-        _one_of("empty_text", self.empty_text, ("refuse", "keep"))
+        one_of("empty_text", self.empty_text, ("refuse", "keep"))
         if self.path is None:
             self.path = []
         elif isinstance(self.path, list | ListConfig):
@@ -517,8 +400,8 @@ class CostConfig:
 
     def __post_init__(self) -> None:
         """Validate."""
-        _at_least("latency_queries", self.latency_queries, 0)
-        _at_least("latency_warmup", self.latency_warmup, 0)
+        at_least("latency_queries", self.latency_queries, 0)
+        at_least("latency_warmup", self.latency_warmup, 0)
 
 
 @dataclass(kw_only=True)
@@ -562,7 +445,7 @@ class RunConfig:
         """Parse each group's component and validate what concerns several of them."""
         for group in ("model", "pooling", "instruction", "head", "backend"):
             setattr(self, group, parse_component(group, getattr(self, group), where=group))
-        _require(
+        require(
             isinstance(self.retrieval, Mapping) and len(self.retrieval) > 0,
             "retrieval: choose modes, for instance retrieval=[dense,bm25]",
         )
@@ -572,19 +455,19 @@ class RunConfig:
         }
         for name, mode in self.retrieval.items():
             for part in getattr(mode, "modes", ()):
-                _require(
+                require(
                     part in self.retrieval and part != name,
                     f"retrieval.{name}.modes names {part!r}, which this run does not have; add it "
                     f"to retrieval=[...] or set retrieval.{name}.modes",
                 )
-                _require(
+                require(
                     not hasattr(self.retrieval[part], "modes"),
                     f"retrieval.{name}.modes names {part!r}, itself a fusion; name its parts",
                 )
-        _one_of("format", self.format, ("table", "json"))
+        one_of("format", self.format, ("table", "json"))
         for metric in self.metrics:
             name, _, depth = metric.partition("_at_")
-            _require(
+            require(
                 name in _METRICS and depth in _DEPTHS,
                 f"metrics: {metric!r} is unknown; write NAME_at_K with NAME of "
                 f"{', '.join(_METRICS)} and K of {', '.join(_DEPTHS)}",

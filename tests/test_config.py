@@ -11,8 +11,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import harness.config
+from harness.components import _COMPONENTS
 from harness.config import (
-    _COMPONENTS,
     ComponentConfig,
     CostConfig,
     HybridConfig,
