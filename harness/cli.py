@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from harness import __version__
-from harness.errors import HarnessError
+from harness.errors import HarnessError, TaskFailedError
+from harness.text import printable
 
 COMMANDS = {
     "run": "evaluate a model in every retrieval mode and print the comparison",
@@ -69,15 +70,19 @@ def _hydra(command: str, arguments: list[str]) -> int:
     from omegaconf.errors import OmegaConfBaseException
 
     status = 0
+    started = False
 
     def job(settings: DictConfig) -> None:
-        nonlocal status
+        nonlocal status, started
+        started = True
         sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
         module = importlib.import_module(f"harness.commands.{command}")
         outcome, error = _guarded(getattr(module, command), settings)
         status = max(status, outcome)
-        if sweeping and error is not None:
-            raise error  # Hydra counts the job as failed and goes on with the others
+        if sweeping and outcome:
+            # Hydra counts the job as failed and goes on with the others. A launcher may run this in
+            # another process, so the status travels with the error.
+            raise error or TaskFailedError("a job of the sweep did not finish")
 
     # Hydra wants its flag before the overrides; people put it anywhere.
     arguments = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
@@ -89,8 +94,10 @@ def _hydra(command: str, arguments: list[str]) -> int:
         return _fail("interrupted; what was finished is kept, the same command goes on", 130)
     except (HydraException, OmegaConfBaseException) as error:
         return _fail(_one_line(error), 2)
-    except Exception as error:  # a job of a sweep, or Hydra itself
-        return status or _fail(f"{type(error).__name__}: {_one_line(error)}", 1)
+    except HarnessError as error:  # of a job of a sweep, which has said it
+        return max(status, error.exit_status)
+    except Exception as error:  # of a job, which has said it, or of what Hydra was given
+        return status or _fail(_one_line(error), 1 if started else 2)
     return status
 
 
@@ -118,6 +125,8 @@ def _complete(arguments: list[str]) -> int:
     """Shell completion: commands by name, then Hydra's own completion of their settings."""
     query = arguments[1].startswith("query=") if len(arguments) > 1 else False
     words = os.environ.get("COMP_LINE", "").split()
+    if len(arguments) < 2:
+        return _fail(f"{arguments[0]} wants install=bash, or zsh or fish", 2)
     if not query:
         return _hydra("run", arguments)
     if len(words) < 2 or words[1] not in COMMANDS:
@@ -140,5 +149,5 @@ def _one_line(error: BaseException) -> str:
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"harness: {message}", file=sys.stderr)
+    print(f"harness: {printable(message)}", file=sys.stderr)
     return status

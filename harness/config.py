@@ -187,6 +187,10 @@ class RetrievalConfig(ComponentConfig):
         """A short readable summary, part of the name of the results' folder."""
         return self.kind
 
+    def scored(self) -> dict[str, Any]:
+        """The settings that can change a score, those without effect left out."""
+        return identity(self)
+
 
 @component("retrieval", "dense", "harness.retrieval.dense:DenseRetriever")
 @dataclass(kw_only=True)
@@ -296,6 +300,14 @@ class HybridConfig(RetrievalConfig):
                 at_least("weights", weight, 0)
             require(sum(self.weights) > 0, f"weights={self.weights} must not all be 0")
 
+    def scored(self) -> dict[str, Any]:
+        """See `RetrievalConfig`: weights by their share, `rrf_k` where it is used."""
+        weights = self.weights or [1.0] * len(self.modes)
+        settings = identity(self) | {"weights": [weight / sum(weights) for weight in weights]}
+        if self.fusion != "rrf":
+            del settings["rrf_k"]
+        return settings
+
 
 @component("retrieval", "bm25", "harness.retrieval.bm25:Bm25Retriever")
 @dataclass(kw_only=True)
@@ -376,6 +388,7 @@ class TasksConfig:
     def __post_init__(self) -> None:
         """Validate."""
         one_of("empty_text", self.empty_text, ("refuse", "keep"))
+        require(self.path != [], "path is empty; give a folder, or leave it out")
         if self.path is None:
             self.path = []
         elif isinstance(self.path, list | ListConfig):
@@ -420,6 +433,11 @@ class ReportConfig:
     title: str = "Text embeddings, every retrieval mode"
     debug: bool = False
 
+    def __post_init__(self) -> None:
+        """Validate."""
+        for folder in ("results_dir", "leaderboards_dir"):
+            require(bool(getattr(self, folder).strip()), f"{folder} is empty; give a folder")
+
 
 @dataclass(kw_only=True)
 class RunConfig:
@@ -431,8 +449,8 @@ class RunConfig:
     head: Any
     backend: Any
     retrieval: Any = field(default_factory=dict)
-    tasks: TasksConfig
-    cost: CostConfig
+    tasks: Any
+    cost: Any
     metrics: list[str] = field(default_factory=list)
     results_dir: str = "results"
     store_dir: str = ".harness/store"
@@ -445,6 +463,8 @@ class RunConfig:
         """Parse each group's component and validate what concerns several of them."""
         for group in ("model", "pooling", "instruction", "head", "backend"):
             setattr(self, group, parse_component(group, getattr(self, group), where=group))
+        self.tasks = parse(TasksConfig, self.tasks, where="tasks")
+        self.cost = parse(CostConfig, self.cost, where="cost")
         require(
             isinstance(self.retrieval, Mapping) and len(self.retrieval) > 0,
             "retrieval: choose modes, for instance retrieval=[dense,bm25]",
@@ -464,6 +484,8 @@ class RunConfig:
                     not hasattr(self.retrieval[part], "modes"),
                     f"retrieval.{name}.modes names {part!r}, itself a fusion; name its parts",
                 )
+        for folder in ("results_dir", "store_dir", "leaderboards_dir", "baselines_dir"):
+            require(bool(getattr(self, folder).strip()), f"{folder} is empty; give a folder")
         one_of("format", self.format, ("table", "json"))
         for metric in self.metrics:
             name, _, depth = metric.partition("_at_")

@@ -18,6 +18,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from harness.text import printable
+
 Advance = Callable[[int, int], None]
 
 
@@ -71,4 +73,4 @@ def progress_bar(description: str, total: int, *, unit: str) -> Iterator[Advance
 
 def say(message: str) -> None:
     """One line on standard error, for a person."""
-    Console(stderr=True, highlight=False).print(message, markup=False, soft_wrap=True)
+    Console(stderr=True, highlight=False).print(printable(message), markup=False, soft_wrap=True)

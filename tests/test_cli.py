@@ -200,6 +200,10 @@ BAD_SETTINGS = [
     ("experiment=nonsense", "nonsense"),
     ("retrieval=[nonsense]", "aligned_sparse"),
     ("retrieval=[]", "choose modes"),
+    ("retrieval=null", "must be a string or a list"),
+    ("tasks.path=[]", "tasks.path is empty"),
+    ("results_dir=", "results_dir is empty"),
+    ("store_dir=' '", "store_dir is empty"),
     ("retrieval=[hybrid]", "retrieval.hybrid.modes"),
     ("retrieval.dense.similarity=l3", "cosine, dot"),
     ("retrieval.dense.kind=nonsense", "retrieval.dense.kind"),
@@ -238,11 +242,11 @@ BAD_SETTINGS = [
     ("tasks.names=[NoSuchTask]", "NoSuchTask"),
     ("tasks.benchmark=NoSuchBenchmark", "NoSuchBenchmark"),
     ("tasks.split=nosuchsplit", "test"),
-    ("tasks.empty_text=maybe", "refuse"),
+    ("tasks.empty_text=maybe", "tasks.empty_text"),
     ("tasks.path=/nowhere", "/nowhere"),
     ("metrics=[ndcg_at_7]", "ndcg_at_7"),
     ("format=papyrus", "json"),
-    ("cost.latency_queries=-1", "latency_queries"),
+    ("cost.latency_queries=-1", "cost.latency_queries"),
     ("a b", "a b"),
     ("retrieval=[dense", "[dense"),
 ]
@@ -373,11 +377,70 @@ def test_damaged_result(run_toy, tmp_path):
     assert "delete it" in last_line(err)
 
 
-def test_results_folder_that_cannot_be_written(run_toy, tmp_path):
-    (tmp_path / "results").write_text("a file in the folder's place")
+@pytest.mark.parametrize("setting", ["results_dir", "store_dir"])
+def test_folders_that_cannot_be_written(run_toy, tmp_path, setting):
+    (tmp_path / "taken").write_text("a file in the folder's place")
+    status, out, err = run_toy("retrieval=[dense]", f"{setting}=taken/x")
+    assert (status, out) == (2, "")
+    assert setting in last_line(err)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda result: result.update(scores={"test": [{}]}),
+        lambda result: result.update(scores=7),
+        lambda result: result.pop("dataset_revision"),
+    ],
+)
+def test_result_of_another_shape(run_toy, tmp_path, damage):
+    assert run_toy("retrieval=[bm25]")[0] == 0
+    path = next((tmp_path / "results").glob("*/*/experiments/*/toy.json"))
+    result = json.loads(path.read_text())
+    damage(result)
+    path.write_text(json.dumps(result))
     status, _, err = run_toy("retrieval=[bm25]")
-    assert status == 1
-    assert "results" in last_line(err)
+    assert status == 2
+    assert "delete it" in last_line(err)
+
+
+def test_cost_record_of_another_shape(run_toy, tmp_path):
+    assert run_toy("retrieval=[bm25]")[0] == 0
+    path = next((tmp_path / "results").glob("*/*/experiments/*/toy/cost.json"))
+    path.write_text('{"test/default": 5}')
+    status, _, err = run_toy("retrieval=[bm25]")
+    assert status == 2
+    assert "delete it" in last_line(err)
+
+
+def test_control_characters_do_not_reach_the_terminal(harness, tmp_path):
+    folder = make_folder(tmp_path / "a\x1b[31mred\nline")
+    status, out, err = harness(
+        "run",
+        "tasks=folder",
+        f"tasks.path='{folder}'",
+        "store_dir=store",
+        "cost=off",
+        "retrieval=[bm25]",
+    )
+    assert status == 0
+    assert "\x1b" not in out + err
+    assert "a\\x1b[31mred\\nline" in out
+
+
+def test_processes_of_a_sweep_pass_their_status_on(run_toy):
+    status, _, _ = run_toy(
+        "-m", "hydra/launcher=joblib", "retrieval=[bm25]", "retrieval.bm25.b=7,0.75"
+    )
+    assert status == 2
+    status, _, err = run_toy(
+        "-m",
+        "hydra/launcher=joblib",
+        "tasks.names=[SciFact]",
+        "retrieval=[bm25]",
+        "retrieval.bm25.k1=1,2",
+    )
+    assert status == 1, err
 
 
 def test_a_key_press_ends_with_130(run_toy, monkeypatch):

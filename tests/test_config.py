@@ -202,9 +202,7 @@ def test_settings_that_are_no_mapping(mapping):
     assert "tasks" in refusal(lambda: parse(TasksConfig, mapping, where="tasks"))
 
 
-@pytest.mark.parametrize(
-    ("path", "parsed"), [(None, []), ("a", ["a"]), (["a", "b"], ["a", "b"]), ([], [])]
-)
+@pytest.mark.parametrize(("path", "parsed"), [(None, []), ("a", ["a"]), (["a", "b"], ["a", "b"])])
 def test_paths_become_a_list(path, parsed):
     assert parse(TasksConfig, OmegaConf.create({"path": path}), where="tasks").path == parsed
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,7 +42,7 @@ class TiedHead:
         self._encoder = encoder
         self._source = encoder.model
         if config.path is not None:
-            self._source = EmbeddingModel(ModelConfig(path=str(Path(config.path).expanduser())))
+            self._source = EmbeddingModel(ModelConfig(path=config.path), setting="head.path")
 
     fit_record: FitRecord | None = None
     bias: NDArray[np.float32] | None = None
@@ -62,7 +61,10 @@ class TiedHead:
                 f"the head knows {rows:,} tokens and the tokenizer {vocabulary:,}; "
                 "head.path must name a backbone with this tokenizer"
             )
-        self._check_width(width, self._encoder.model.settings.get("hidden_size", width))
+        settings = self._encoder.model.settings
+        # OPT's smallest project their states to another width.
+        expected = settings.get("word_embed_proj_dim") or settings.get("hidden_size") or width
+        self._check_width(width, expected)
         return {
             **identity(self.config),
             "path": None,

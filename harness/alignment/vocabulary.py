@@ -41,7 +41,9 @@ def allowed_tokens(
     known = min(size, len(tokenizer))
     allowed[:known] = True
     if drop_special:
-        special = np.array(tokenizer.all_special_ids, np.int64)
+        added = tokenizer.added_tokens_decoder  # reserved tokens are special without a role
+        reserved = [token for token, content in added.items() if content.special]
+        special = np.array([*tokenizer.all_special_ids, *reserved], np.int64)
         allowed[special[special < size]] = False
     if drop_punctuation or drop_stopwords:
         # Decoded: byte-level tokens write spaces, punctuation and other bytes with letters.

@@ -51,7 +51,7 @@ def hardware_record() -> dict[str, Any]:
         products, empty where they cannot be read), ``memory_bytes``, ``gpus`` (names; empty when
         torch was not imported or sees none), ``os`` and ``python``.
     """
-    import psutil  # type: ignore[import-untyped, unused-ignore]
+    import psutil
 
     torch = sys.modules.get("torch")
     gpus = []

@@ -10,7 +10,7 @@ _LINUX_STATUS = Path("/proc/self/status")
 
 def current_host_bytes() -> int:
     """Return the resident set size of this process, now."""
-    import psutil  # type: ignore[import-untyped, unused-ignore]
+    import psutil
 
     return int(psutil.Process().memory_info().rss)
 
@@ -66,7 +66,7 @@ def _high_water_mark(status: Path) -> int | None:
 def _getrusage_peak() -> int:
     """Return ``ru_maxrss`` in bytes."""
     if sys.platform == "win32":
-        import psutil  # type: ignore[import-untyped, unused-ignore]
+        import psutil
 
         return int(psutil.Process().memory_info().peak_wset)
 

@@ -69,18 +69,23 @@ class EncodingRecord:
         distinct: Different ones among them.
         read: Distinct texts whose vectors were in the store.
         encoded: Distinct texts that the model ran on; `read + encoded = distinct`.
-        tokens: True tokens of the texts that were encoded.
         padded_tokens: Tokens computed for them, padding included.
         seconds: Wall time of tokenising and encoding them; 0 when nothing was encoded.
+        lengths: int64 (encoded,), true tokens of each of them.
     """
 
     texts: int
     distinct: int
     read: int
     encoded: int
-    tokens: int
     padded_tokens: int
     seconds: float
+    lengths: NDArray[np.int64]
+
+    @property
+    def tokens(self) -> int:
+        """True tokens of the texts that were encoded."""
+        return int(self.lengths.sum())
 
 
 class TextEncoder:
@@ -176,13 +181,13 @@ class TextEncoder:
         first_row = {key: row for row, key in reversed(list(enumerate(keys)))}
         wanted = list(distinct)
         missing = [key for key, place in zip(wanted, store.find(wanted), strict=True) if place < 0]
-        tokens = padded = 0
-        seconds = 0.0
+        encoded = np.zeros(0, np.int64)
+        padded, seconds = 0, 0.0
         if missing:
             rows = np.array([first_row[key] for key in missing], np.int64)
             self.backend.load()
             started = time.perf_counter()
-            tokens, padded = self._fill(store, texts, rows, missing)
+            encoded, padded = self._fill(store, texts, rows, missing)
             seconds = time.perf_counter() - started
         vectors, lengths = store.read(store.find(keys))
         record = EncodingRecord(
@@ -190,16 +195,16 @@ class TextEncoder:
             distinct=len(wanted),
             read=len(wanted) - len(missing),
             encoded=len(missing),
-            tokens=tokens,
             padded_tokens=padded,
             seconds=seconds,
+            lengths=encoded,
         )
         return vectors, lengths, record
 
     def _fill(
         self, store: EmbeddingStore, texts: Texts, rows: NDArray[np.int64], keys: list[bytes]
-    ) -> tuple[int, int]:
-        """Encode the given rows into the store, shard by shard; true and padded tokens."""
+    ) -> tuple[NDArray[np.int64], int]:
+        """Encode rows into the store, shard by shard: their true tokens, and the padded ones."""
         prompts = texts.prompts.select(rows)
         lengths = prompts.ids.lengths
         ids = [texts.ids[row] for row in rows]
@@ -228,7 +233,7 @@ class TextEncoder:
                     flush()
         if waiting:
             flush()
-        return int(lengths.sum()), padded
+        return lengths, padded
 
     def _embed(
         self, prompts: Prompts, ids: Sequence[str]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +33,8 @@ _HASHED = (
     *_VOCABULARIES,
     "merges.txt",
 )
+# Their first position is the one after the padding token's id.
+_POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer")
 _LONGEST_SENSIBLE = 1_000_000  # tokenizers say "no limit" with numbers like 10**30
 _HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model"]
 
@@ -42,8 +45,15 @@ class EmbeddingModel:
     Reading the hash, the tokenizer or one tensor never loads the whole model.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, *, setting: str = "model.path") -> None:
+        """Name a model; nothing is read yet.
+
+        Args:
+            config: Where it is.
+            setting: The setting that named its folder, for messages.
+        """
         self.config = config
+        self._setting = setting
 
     @cached_property
     def folder(self) -> Path:
@@ -58,12 +68,12 @@ class EmbeddingModel:
             folder = Path(path).expanduser() if path else _hub_folder(self.config)
         if not (folder / "config.json").is_file():
             raise BadInputError(
-                f"model.path={folder} holds no config.json; give the folder of a Hugging Face model"
+                f"{self._setting}={folder} holds no config.json; give a Hugging Face model's folder"
             )
         if not _weight_files(folder):
             raise BadInputError(
-                f"model.path={folder} holds no *.safetensors; convert the weights (pickle files "
-                "are never loaded)"
+                f"{self._setting}={folder} holds no *.safetensors; convert the weights (pickle "
+                "files are never loaded)"
             )
         return folder
 
@@ -137,12 +147,12 @@ class EmbeddingModel:
         Raises:
             BadInputError: If neither is known, or the configured one is above the model's limit.
         """
-        positions = self.settings.get("max_position_embeddings")
+        positions = _positions(self.settings)
         if self.config.max_length is not None:
             if positions and self.config.max_length > positions:
                 raise BadInputError(
                     f"model.max_length={self.config.max_length} is above the {positions} positions "
-                    "of the model (max_position_embeddings in its config.json); lower it"
+                    "that the model has by its config.json; lower it"
                 )
             return self.config.max_length
         limits = [positions, self.tokenizer.model_max_length]
@@ -203,6 +213,17 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise BadInputError(f"{path} holds no JSON object")
     return parsed
+
+
+def _positions(settings: Mapping[str, Any]) -> int | None:
+    """How many tokens a model has positions for, by its `config.json`; None where it tells none."""
+    text = settings.get("text_config") or settings
+    positions = text.get("max_position_embeddings") or text.get("n_positions")
+    if not positions:
+        return None
+    if text.get("model_type") in _POSITIONS_AFTER_PADDING:
+        return int(positions) - int(text.get("pad_token_id", 1)) - 1
+    return int(positions)
 
 
 def _weight_files(folder: Path) -> list[Path]:

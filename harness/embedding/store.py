@@ -26,7 +26,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from harness.errors import BadInputError
-from harness.files import readable_name, write_atomically, write_text
+from harness.files import write_atomically, write_text
 
 _KEY = pa.binary(16)
 _SCHEMA = pa.schema([("key", _KEY), ("tokens", pa.int64())])
@@ -66,10 +66,10 @@ class EmbeddingStore:
         Args:
             folder: The store's folder.
             space: What decides a vector besides its text, JSON-able.
-            label: A readable part for the space's folder name.
+            label: Tells people whose vectors these are; not part of what decides them.
         """
-        self._space = dict(space)
-        self.folder = folder / f"{readable_name(label)}-{space_hash(space)}"
+        self._space = {"label": label, **space}
+        self.folder = folder / space_hash(space)
         self._shards: dict[str, _Shard] = {}
         self._verified: dict[str, NDArray[np.float32]] = {}
         self._keys = pa.array([], _KEY)

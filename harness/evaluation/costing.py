@@ -66,7 +66,7 @@ class CostRecord:
         mfu: `encode_flops_per_second` over `matmul_peak`.
         fit_seconds: Time of fitting the head.
         peak_host_bytes: Peak memory of the process so far.
-        peak_device_bytes: Peak memory of the accelerator.
+        peak_device_bytes: Peak memory of the accelerator while this mode was evaluated.
     """
 
     documents: int
@@ -206,8 +206,8 @@ class CostMeter:
         figures["tokens_per_second"] = record.tokens / record.seconds
         figures["padding_share"] = padding_share(record.tokens, record.padded_tokens)
         forward, _ = self._forward_flops()
-        if forward is not None and record.encoded == record.distinct == len(corpus):
-            rate = float(forward.at(corpus.lengths).sum()) / record.seconds
+        if forward is not None:
+            rate = float(forward.at(record.lengths).sum()) / record.seconds
             figures["encode_flops_per_second"] = rate
             if self._config.matmul_peak:
                 if self._peak is None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from harness.config import identity
 from harness.files import readable_name
 
 if TYPE_CHECKING:
@@ -39,19 +38,33 @@ class Experiment:
     folder: str
 
 
-def experiments(config: RunConfig, encoder: TextEncoder, head: Head) -> dict[str, Experiment]:
-    """The experiment of every mode of a run, by the mode's name."""
+def experiments(
+    config: RunConfig, encoder: TextEncoder, head: Head, *, data: str | None = None
+) -> dict[str, Experiment]:
+    """The experiment of every mode of a run, by the mode's name.
+
+    Args:
+        config: The run.
+        encoder: The run's encoder.
+        head: The run's head.
+        data: The content hash of a task that is identified by it, so that collections of one name
+            have results of their own; None for tasks whose revision is pinned.
+    """
     result = {}
     for name, mode in config.retrieval.items():
-        settings: dict[str, Any] = {"version": SCORING_VERSION, "mode": identity(mode)}
-        kinds = _kinds(config, name)
+        settings: dict[str, Any] = {"version": SCORING_VERSION, "mode": mode.scored()}
+        if data is not None:
+            settings["data"] = data
+        kinds = {part.kind for part in _parts(config, name)}
         if hasattr(mode, "modes"):
-            settings["parts"] = {part: identity(config.retrieval[part]) for part in mode.modes}
+            settings["parts"] = {part: config.retrieval[part].scored() for part in mode.modes}
         if "bm25" in kinds:
             settings["bm25s"] = version("bm25s")
         lexical = kinds == {"bm25"}
         if not lexical:
-            settings["encoder"] = encoder_settings(config, encoder)
+            settings["encoder"] = encoder_settings(encoder)
+        if any(getattr(part, "similarity", "") == "dot" for part in _parts(config, name)):
+            settings["normalize"] = config.model.normalize
         if "aligned_sparse" in kinds:
             settings["head"] = head.identity()
         label = mode.label() if name == mode.kind else f"{name}-{mode.label()}"
@@ -69,13 +82,9 @@ def experiments(config: RunConfig, encoder: TextEncoder, head: Head) -> dict[str
     return result
 
 
-def encoder_settings(config: RunConfig, encoder: TextEncoder) -> dict[str, Any]:
+def encoder_settings(encoder: TextEncoder) -> dict[str, Any]:
     """What decides the embeddings of a run, JSON-able."""
-    return {
-        "query": encoder.space("query"),
-        "document": encoder.space("document"),
-        "normalize": config.model.normalize,
-    }
+    return {"query": encoder.space("query"), "document": encoder.space("document")}
 
 
 def settings_hash(settings: dict[str, Any]) -> str:
@@ -84,9 +93,7 @@ def settings_hash(settings: dict[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
-def _kinds(config: RunConfig, name: str) -> set[str]:
-    """The kinds of modes that a mode consists of, itself unless it is a fusion."""
+def _parts(config: RunConfig, name: str) -> list[Any]:
+    """The modes that a mode consists of, itself unless it is a fusion."""
     mode = config.retrieval[name]
-    if hasattr(mode, "modes"):
-        return set().union(*(_kinds(config, part) for part in mode.modes))
-    return {mode.kind}
+    return [config.retrieval[part] for part in getattr(mode, "modes", (name,))]

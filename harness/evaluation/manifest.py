@@ -51,7 +51,12 @@ def run_manifest(
         write_text(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
     folders = [folder for folder in (path.parent, results_dir) if not folder.exists()]
-    write("running")
+    try:
+        write("running")
+    except OSError as error:
+        raise BadInputError(
+            f"results_dir={results_dir} cannot be written ({error.strerror}); give another folder"
+        ) from error
     try:
         yield path
     except BadInputError:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,8 +84,16 @@ def read_result(path: Path) -> StoredResult | None:
         name: _read_json(details_folder(path) / f"{name}.json", culprit=path)
         for name in ("experiment", "environment", "cost")
     }
-    if "scores" not in result or "dataset_revision" not in result:
+    scores = result.get("scores")
+    sound = isinstance(scores, dict) and all(
+        isinstance(places, list)
+        and all(isinstance(place, dict) and "main_score" in place for place in places)
+        for places in scores.values()
+    )
+    if not sound or not isinstance(result.get("dataset_revision"), str):
         raise BadInputError(f"{path} is no mteb result; delete it and it will be computed again")
+    if not all(isinstance(figures, dict) for figures in details["cost"].values()):
+        raise BadInputError(f"{path} has no cost record; delete it and it will be computed again")
     return StoredResult(path, result, **details)
 
 
@@ -93,6 +102,7 @@ def write_result(
     result: TaskResult,
     *,
     experiment: Experiment,
+    main_metric: str,
     meta: Mapping[str, Any],
     config: str,
     environment: Mapping[str, Any],
@@ -107,6 +117,7 @@ def write_result(
         path: See `result_path`.
         result: mteb's result.
         experiment: What was evaluated.
+        main_metric: mteb's name of the task's main metric.
         meta: mteb's model metadata.
         config: The resolved configuration as YAML.
         environment: Versions, commit, hardware.
@@ -118,7 +129,7 @@ def write_result(
     _keep_superseded(path, payload["dataset_revision"])
     write_text(details / "config.yaml", config)
     for name, record in (
-        ("experiment", experiment.__dict__),
+        ("experiment", experiment.__dict__ | {"main_metric": main_metric}),
         ("environment", environment),
         ("cost", cost),
     ):
@@ -169,9 +180,10 @@ def _keep_superseded(path: Path, revision: str) -> None:
     if old != revision:
         kept = path.parent / "superseded" / f"{path.stem}-{file_name(old)[:64]}"
         kept.parent.mkdir(exist_ok=True)
-        path.replace(kept.with_suffix(".json"))
-        if details_folder(path).exists() and not kept.exists():
-            details_folder(path).replace(kept)
+        if not kept.exists():
+            with suppress(FileNotFoundError):  # another process has moved it
+                path.replace(kept.with_suffix(".json"))
+                details_folder(path).replace(kept)
 
 
 def _write_rankings(file: Path, rankings: Mapping[Place, tuple[Texts, Texts, Ranking]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,10 @@ from omegaconf import OmegaConf
 
 from harness.config import RunConfig, build
 from harness.cost.hardware import git_commit, hardware_record, software_record
+from harness.cost.memory import reset_peak_device_bytes
 from harness.embedding.encoder import TextEncoder
 from harness.embedding.model import EmbeddingModel
-from harness.errors import TaskFailedError
+from harness.errors import BadInputError, HarnessError, TaskFailedError
 from harness.evaluation.bridge import ModeSearch, TaskTexts, model_meta
 from harness.evaluation.costing import CostMeter
 from harness.evaluation.experiment import (
@@ -26,6 +28,7 @@ from harness.evaluation.experiment import (
 from harness.evaluation.manifest import run_manifest
 from harness.evaluation.results import StoredResult, read_result, result_path, write_result
 from harness.evaluation.rows import ResultRow, result_rows, with_ratios
+from harness.evaluation.tasks.local import is_local
 from harness.evaluation.tasks.resolve import resolve_tasks
 from harness.progress import say
 from harness.retrieval.once import OnceRetriever
@@ -77,7 +80,8 @@ class Runner:
         )
         self._head: Head = build(config.head, encoder=self._encoder)
         self._meter = CostMeter(config.cost, self._encoder, self._head)
-        self._experiments: dict[str, Experiment] = {}
+        self._experiments: dict[str, dict[str, Experiment]] = {}
+        self._encoder_hash = ""
 
     def run(self) -> RunOutcome:
         """Evaluate what is missing and return every row.
@@ -88,53 +92,75 @@ class Runner:
         logging.getLogger("mteb").setLevel(logging.ERROR)
         outcome = RunOutcome()
         tasks = resolve_tasks(self.config.tasks, cache_dir=Path(self.config.store_dir) / "tasks")
-        self._experiments = experiments(self.config, self._encoder, self._head)
-        self._encoder_hash = settings_hash(encoder_settings(self.config, self._encoder))
+        self._encoder_hash = settings_hash(encoder_settings(self._encoder))
+        self._experiments = {task.metadata.name: self._experiments_on(task) for task in tasks}
         asked = {
             "model": self._encoder.model.name,
-            "tasks": [task.metadata.name for task in tasks],
-            "experiments": [experiment.folder for experiment in self._experiments.values()],
+            "experiments": {
+                task: {mode: experiment.folder for mode, experiment in modes.items()}
+                for task, modes in self._experiments.items()
+            },
         }
+        refused: list[BadInputError] = []
         with run_manifest(self._results, asked, outcome):
             for task in tasks:
                 try:
                     self._run_task(task, outcome)
-                except TaskFailedError as error:
-                    outcome.failed.append(f"{task.metadata.name}: {error}")
-                    say(outcome.failed[-1])
+                except Exception as error:
+                    if self.config.debug:
+                        traceback.print_exc()
+                    if isinstance(error, BadInputError):
+                        refused.append(error)
+                    outcome.failed.append(f"{task.metadata.name}: {_reason(error)}")
+            if refused and len(refused) == len(tasks):
+                raise refused[0]
         outcome.rows = with_ratios(outcome.rows)
         return outcome
 
+    def _experiments_on(self, task: AbsTaskRetrieval) -> dict[str, Experiment]:
+        data = task.metadata.revision if is_local(task) else None
+        return experiments(self.config, self._encoder, self._head, data=data)
+
     def _run_task(self, task: AbsTaskRetrieval, outcome: RunOutcome) -> None:
-        name = task.metadata.name
+        """Evaluate a task's missing modes; rows of those that finish stay, whatever comes after."""
         stored = {mode: self._finished(mode, task) for mode in self.config.retrieval}
         missing = [mode for mode, result in stored.items() if result is None]
-        if missing:
-            _load(task)
-            texts = TaskTexts(self._encoder)
-            retrievers = self._retrievers()
-            asked: dict[int, Any] = {}
-            for mode in missing:
-                say(f"{name}: {mode}")
-                search = ModeSearch(retrievers[mode], texts, self._meta(mode))
-                stored[mode] = self._evaluate(task, mode, search)
-                outcome.computed += 1
-                for part in [*search.corpora.values(), *search.queries.values()]:
-                    asked[id(part)] = part
-            for part in asked.values():
-                if part.encoding is not None:
+        outcome.kept += len(stored) - len(missing)
+        try:
+            if missing:
+                self._evaluate_modes(task, missing, stored, outcome)
+        finally:
+            for mode, result in stored.items():
+                if result is not None:
+                    outcome.rows += result_rows(
+                        result,
+                        metrics=(task.metadata.main_score, *self.config.metrics),
+                        model=self._encoder.model.name,
+                        encoder=self._encoder_hash,
+                        kept=mode not in missing,
+                    )
+
+    def _evaluate_modes(
+        self,
+        task: AbsTaskRetrieval,
+        modes: list[str],
+        stored: dict[str, StoredResult | None],
+        outcome: RunOutcome,
+    ) -> None:
+        _load(task)
+        texts = TaskTexts(self._encoder)
+        retrievers = self._retrievers()
+        counted: set[int] = set()
+        for mode in modes:
+            say(f"{task.metadata.name}: {mode}")
+            search = ModeSearch(retrievers[mode], texts, self._meta(task, mode))
+            stored[mode] = self._evaluate(task, mode, search)
+            outcome.computed += 1
+            for part in [*search.corpora.values(), *search.queries.values()]:
+                if part.encoding is not None and id(part) not in counted:
+                    counted.add(id(part))
                     outcome.texts_encoded += part.encoding.encoded
                     outcome.texts_read += part.encoding.read
-        outcome.kept += len(stored) - len(missing)
-        for mode, result in stored.items():
-            assert result is not None
-            outcome.rows += result_rows(
-                result,
-                metrics=(task.metadata.main_score, *self.config.metrics),
-                model=self._encoder.model.name,
-                encoder=self._encoder_hash,
-                kept=mode not in missing,
-            )
 
     def _retrievers(self) -> dict[str, OnceRetriever]:
         retrievers: dict[str, OnceRetriever] = {}
@@ -146,7 +172,7 @@ class Runner:
         return retrievers
 
     def _evaluate(self, task: AbsTaskRetrieval, mode: str, search: ModeSearch) -> StoredResult:
-        name = task.metadata.name
+        reset_peak_device_bytes()
         evaluated = mteb.evaluate(
             search,
             task,
@@ -162,11 +188,13 @@ class Runner:
             cost["/".join(place)] = self._meter.measure(
                 search.retriever, corpus, search.queries[place], top_k=task._top_k
             )
+        experiment = self._experiments[task.metadata.name][mode]
         return write_result(
-            result_path(self._results, self._experiments[mode], name),
+            result_path(self._results, experiment, task.metadata.name),
             result,
-            experiment=self._experiments[mode],
-            meta=self._meta(mode).to_dict(),
+            experiment=experiment,
+            main_metric=task.metadata.main_score,
+            meta=self._meta(task, mode).to_dict(),
             config=OmegaConf.to_yaml(OmegaConf.structured(self.config)),
             environment=_environment(),
             cost=cost,
@@ -176,19 +204,30 @@ class Runner:
             },
         )
 
-    def _meta(self, mode: str) -> Any:
-        experiment = self._experiments[mode]
+    def _meta(self, task: AbsTaskRetrieval, mode: str) -> Any:
+        experiment = self._experiments[task.metadata.name][mode]
         return model_meta(experiment.model, experiment.revision, experiment.settings)
 
     def _finished(self, mode: str, task: AbsTaskRetrieval) -> StoredResult | None:
         """The stored result if it is of these data and holds the cost that is asked for."""
-        path = result_path(self._results, self._experiments[mode], task.metadata.name)
+        experiment = self._experiments[task.metadata.name][mode]
+        path = result_path(self._results, experiment, task.metadata.name)
         stored = read_result(path)
         if stored is None or stored.result["dataset_revision"] != task.metadata.revision:
             return None
         wants_latency = self.config.cost.latency_queries > 0
         has_latency = all(figures.get("latency_p50_ms") for figures in stored.cost.values())
         return stored if has_latency or not wants_latency else None
+
+
+def _reason(error: Exception) -> str:
+    """One line on why a task did not finish."""
+    line = " ".join(str(error).split())
+    if isinstance(error, HarnessError):
+        return line
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return f"unexpected {type(error).__name__}: {line} (debug=true shows where)"
 
 
 def _load(task: AbsTaskRetrieval) -> None:

@@ -114,6 +114,8 @@ def _entries(path: Path) -> tuple[list[Entry], list[str]]:
 
 def _main_metrics(stored: StoredResult) -> list[str]:
     """The metrics that equal `main_score` in every split and subset, the usual one first."""
+    if isinstance(known := stored.experiment.get("main_metric"), str):
+        return [known]
     places = [scores for split in stored.result["scores"].values() for scores in split]
     names = [
         name

@@ -16,6 +16,7 @@ from harness.evaluation.results import without_nan
 from harness.evaluation.rows import ResultRow
 from harness.reporting.standings import document_flops
 from harness.reporting.units import bytes_text, metric_name, milliseconds, ratio_text, si
+from harness.text import printable
 
 _COLUMNS = ("mode", "value", "of dense", "FLOPs/query", "ms/query", "index", "FLOPs/document")
 
@@ -37,7 +38,7 @@ def print_comparison(rows: Sequence[ResultRow]) -> None:
         sorted(rows, key=_place), key=lambda row: (row.task, row.subset, row.split, row.metric)
     ):
         members = list(group)
-        title = Text(f"{members[0].model} on {task} ({split}, {subset})")
+        title = Text(printable(f"{members[0].model} on {task} ({split}, {subset})"))
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
         for name in _COLUMNS:
             table.add_column(
@@ -58,7 +59,7 @@ def print_comparison(rows: Sequence[ResultRow]) -> None:
 def _cells(row: ResultRow) -> list[Text]:
     cost = row.cost
     return [
-        Text(cell)
+        Text(printable(cell))
         for cell in (
             row.mode,
             "-" if row.value is None else f"{row.value:.4f}",

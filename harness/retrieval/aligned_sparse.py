@@ -10,6 +10,7 @@ from scipy import sparse
 
 from harness.alignment.aligned_tokens import AlignedTokens, aligned_tokens, logits_at
 from harness.alignment.vocabulary import allowed_tokens, inverse_document_frequency, token_sets
+from harness.cost.flops import sparse_scoring_flops, splade_flops
 from harness.embedding.ragged import Ragged
 from harness.errors import BadInputError
 from harness.retrieval.inverted_index import InvertedIndex
@@ -124,15 +125,16 @@ class AlignedSparseRetriever:
         frequency = self._index.document_frequency
         count = max(matrix.shape[0], 1)
         documents = max(self._index.postings.shape[1], 1)
+        postings = int(frequency[matrix.indices].sum())
         share = np.bincount(matrix.indices, minlength=len(frequency)) / count
         return SearchWork(
             encodes_documents=True,
             encodes_queries=self._needs_embedding,
             head_reads_queries=self._needs_embedding,
             head_reads_documents=True,
-            scoring_flops=2.0 * float(frequency[matrix.indices].sum()) / count,
+            scoring_flops=sparse_scoring_flops(postings) / count,
             index_bytes=self._index.nbytes,
-            splade_flops=float(share @ (frequency / documents)),
+            splade_flops=splade_flops(share, frequency / documents),
         )
 
     def _query_matrix(self, queries: Texts) -> sparse.csr_array:

@@ -9,6 +9,7 @@ import bm25s
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.cost.flops import sparse_scoring_flops
 from harness.errors import BadInputError
 from harness.retrieval.ranking import Ranking, best_of
 from harness.retrieval.retriever import Dependencies, SearchWork
@@ -67,7 +68,7 @@ class Bm25Retriever:
             encodes_queries=False,
             head_reads_queries=False,
             head_reads_documents=False,
-            scoring_flops=2.0 * sum(touched) / max(len(queries), 1),
+            scoring_flops=sparse_scoring_flops(sum(touched)) / max(len(queries), 1),
             index_bytes=self._index_bytes(),
         )
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from harness.alignment.equal_rows import EqualRows
 from harness.alignment.head import normalise
+from harness.cost.flops import dense_scoring_flops
 from harness.retrieval.ranking import Ranking, ranked
 from harness.retrieval.retriever import Dependencies, SearchWork
 
@@ -121,12 +122,13 @@ class DenseRetriever:
 
     def work(self, queries: Texts) -> SearchWork:
         """See `Retriever`: 2·d·N a query."""
+        count, width = self._documents.shape
         return SearchWork(
             encodes_documents=True,
             encodes_queries=True,
             head_reads_queries=False,
             head_reads_documents=False,
-            scoring_flops=2.0 * self._documents.size,
+            scoring_flops=float(dense_scoring_flops(width, count)),
             index_bytes=self._documents.nbytes,
         )
 

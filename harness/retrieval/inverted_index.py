@@ -35,7 +35,8 @@ class InvertedIndex:
         """The documents with the largest Σ_t query weight × posting weight.
 
         A document that shares no token with a query has a score of 0, and one with a score of 0 is
-        not found.
+        not found: it would stand where its id puts it among all others. One whose sum is negative
+        is found, last.
 
         Args:
             queries: Query weights, CSR (q, V).

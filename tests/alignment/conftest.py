@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ class MatrixHead:
 
 class FakeTokenizer:
     all_special_ids = (0,)
+    added_tokens_decoder: ClassVar = {}
 
     def __init__(self, size):
         self.size = size

@@ -1,11 +1,14 @@
 """Token filters, token sets and IDF, by literal cases."""
 
+import copy
 import math
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import AddedToken
+from transformers import AutoTokenizer
 
 from harness.alignment.vocabulary import allowed_tokens, inverse_document_frequency, token_sets
 from harness.embedding.model import EmbeddingModel
@@ -35,6 +38,16 @@ def test_no_filter_keeps_all(word_pieces):
 def test_special_tokens(word_pieces):
     special = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
     assert dropped(word_pieces, drop_special=True) == special
+
+
+def test_reserved_tokens_are_special_without_a_role(minilm, tmp_path):
+    tokenizer = copy.deepcopy(EmbeddingModel(minilm).tokenizer)
+    tokenizer.add_tokens([AddedToken("<|reserved_0|>", special=True), AddedToken("word")])
+    tokenizer.save_pretrained(tmp_path)
+    reloaded = AutoTokenizer.from_pretrained(tmp_path)
+    gone = dropped(reloaded, drop_special=True)
+    assert "<|reserved_0|>" in gone
+    assert "word" not in gone
 
 
 def test_punctuation(word_pieces):

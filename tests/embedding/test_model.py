@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 
 from harness.config import ModelConfig
@@ -115,6 +116,36 @@ class TestLimits:
         message = refusal(lambda: model(copy, max_length=65).max_length)
         assert "65" in message
         assert "64" in message
+
+    @pytest.mark.parametrize(
+        ("config", "limit"),
+        [
+            (transformers.GPT2Config(n_positions=20), 20),
+            (transformers.RobertaConfig(max_position_embeddings=20, pad_token_id=1), 18),
+            (transformers.MPNetConfig(max_position_embeddings=20, pad_token_id=1), 18),
+            (transformers.BertConfig(max_position_embeddings=20), 20),
+        ],
+        ids=lambda value: getattr(value, "model_type", value),
+    )
+    def test_positions_of_each_family(self, copy, config, limit):
+        """As many tokens as the model has positions for run, one more does not."""
+        import torch
+
+        small = {"vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1}
+        small |= {"num_attention_heads": 1, "intermediate_size": 8}
+        config = type(config).from_dict(config.to_dict() | small)
+        network = transformers.AutoModel.from_config(config).eval()
+        network(input_ids=torch.full((1, limit), 3))
+        with pytest.raises((IndexError, RuntimeError)):
+            network(input_ids=torch.full((1, limit + 1), 3))
+        (copy / "config.json").write_text(config.to_json_string())
+        assert model(copy, max_length=limit).max_length == limit
+        assert str(limit) in refusal(lambda: model(copy, max_length=limit + 1).max_length)
+
+    def test_positions_of_a_nested_text_model(self, copy):
+        (copy / "config.json").write_text('{"text_config": {"max_position_embeddings": 30}}')
+        assert model(copy, max_length=30).max_length == 30
+        assert "30" in refusal(lambda: model(copy, max_length=31).max_length)
 
 
 class TestRefusals:

@@ -148,8 +148,12 @@ class TestSpaces:
         assert opened(tmp_path, spaces[1]).find(numbered(1)[0]).tolist() == [-1]
 
     def test_folder_says_what_is_in_it(self, filled, tmp_path):
-        assert filled.folder == tmp_path / f"org-model-{space_hash(SPACE)}"
-        assert json.loads((filled.folder / "space.json").read_text()) == SPACE
+        assert filled.folder == tmp_path / space_hash(SPACE)
+        said = json.loads((filled.folder / "space.json").read_text())
+        assert said == {"label": "org/model", **SPACE}
+
+    def test_the_label_decides_nothing(self, filled, tmp_path):
+        assert (opened(tmp_path, label="another/name").find(numbered(1)[0]) >= 0).all()
 
     @pytest.mark.parametrize("label", ["../../up", "/", "模型", "a" * 400, ".hidden"])
     def test_any_label_stays_inside(self, tmp_path, label):

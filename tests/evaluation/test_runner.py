@@ -58,6 +58,11 @@ def test_store_serves_a_run_with_other_retrieval_settings(run_config):
     [
         ("retrieval.bm25.k1=1.2", 2),  # hybrid fuses it
         ("retrieval.dense.similarity=dot", 2),
+        ("model.normalize=false", 0),  # cosine normalises anyway
+        ("model.name=other/name", 3),  # filed under another name
+        ("retrieval.hybrid.rrf_k=7", 0),  # minmax does not use it
+        ("retrieval.hybrid.weights=[2,2]", 0),
+        ("retrieval.hybrid.weights=[2,1]", 1),
         ("head.regularisation=1.0", 1),
         ("model.max_length=16", 3),
         ("pooling=cls", 3),
@@ -72,10 +77,33 @@ def test_what_can_change_a_score_is_recomputed(run_config, override, computed):
     assert Runner(run_config(override)).run().computed == computed
 
 
-def test_changed_data_are_recomputed_and_the_old_result_is_kept(run_config, toy_folder, tmp_path):
-    Runner(run_config("retrieval=[bm25]")).run()
+def garden(toy_folder):
+    """Change one word of the collection, and return how to change it back."""
     corpus = toy_folder / "corpus.jsonl"
-    corpus.write_text(corpus.read_text().replace("guard the house", "guard the garden"))
+    before = corpus.read_text()
+    corpus.write_text(before.replace("guard the house", "guard the garden"))
+    return lambda: corpus.write_text(before)
+
+
+def test_collections_of_one_name_have_results_of_their_own(run_config, toy_folder, tmp_path):
+    Runner(run_config("retrieval=[bm25]")).run()
+    restore = garden(toy_folder)
+    assert Runner(run_config("retrieval=[bm25]")).run().computed == 1
+    restore()
+    assert Runner(run_config("retrieval=[bm25]")).run().kept == 1
+    results = [
+        json.loads(path.read_text())["dataset_revision"]
+        for path in (tmp_path / "results").glob("*/*/experiments/*/toy.json")
+    ]
+    assert len(set(results)) == len(results) == 2
+
+
+def test_a_pinned_task_of_new_data_is_recomputed_and_the_old_result_kept(
+    run_config, toy_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("harness.evaluation.runner.is_local", lambda _: False)
+    Runner(run_config("retrieval=[bm25]")).run()
+    garden(toy_folder)
     outcome = Runner(run_config("retrieval=[bm25]")).run()
     assert outcome.computed == 1
     kept = list((tmp_path / "results").rglob("superseded/toy-*.json"))
@@ -217,6 +245,77 @@ def test_latency_that_was_left_out_is_measured_later_with_equal_scores(run_confi
     assert values(without) == values(later)
     again = Runner(run_config("retrieval=[bm25]", "cost=light")).run()
     assert again.kept == 1
+
+
+def test_the_name_of_a_model_does_not_make_it_encode_again(run_config):
+    Runner(run_config()).run()
+    renamed = Runner(run_config("model.name=other/name")).run()
+    assert (renamed.texts_encoded, renamed.computed) == (0, 3)
+
+
+def test_throughput_of_a_corpus_with_repeated_texts(run_config, toy_folder):
+    corpus = toy_folder / "corpus.jsonl"
+    again = corpus.read_text().splitlines()[-1].replace('"piano"', '"piano2"')
+    corpus.write_text(corpus.read_text() + again + "\n")
+    outcome = Runner(run_config("cost=light", "retrieval=[dense]")).run()
+    cost = outcome.rows[0].cost
+    assert (cost["documents"], cost["texts"], cost["texts_encoded"]) == (7, 11, 10)
+    assert 0 < cost["mfu"] < 1
+
+
+def other_folder(tmp_path, toy_folder, text):
+    import shutil
+
+    other = Path(shutil.copytree(toy_folder, tmp_path / "other"))
+    corpus = other / "corpus.jsonl"
+    corpus.write_text(corpus.read_text().replace("Bread is baked", text))
+    return other
+
+
+def refuse_texts_with(monkeypatch, word, error):
+    """Encoding stops with `error` at any text that holds `word`."""
+    from harness.embedding.encoder import TextEncoder
+
+    through_store = TextEncoder.through_store
+
+    def stop(self, texts):
+        if any(word in text for text in texts.texts):
+            raise error
+        return through_store(self, texts)
+
+    monkeypatch.setattr(TextEncoder, "through_store", stop)
+
+
+@pytest.mark.parametrize("error", [BadInputError("no good"), KeyError("bug")])
+@pytest.mark.parametrize("order", [["toy", "other"], ["other", "toy"]])
+def test_one_task_that_breaks_leaves_the_others(
+    run_config, toy_folder, tmp_path, monkeypatch, error, order
+):
+    other_folder(tmp_path, toy_folder, "Basalt is baked")
+    refuse_texts_with(monkeypatch, "Basalt", error)
+    paths = ",".join(str(tmp_path / name) for name in order)
+    outcome = Runner(run_config(f"tasks.path=[{paths}]", "retrieval=[dense]")).run()
+    assert [row.task for row in outcome.rows] == ["toy"]
+    assert len(outcome.failed) == 1
+    assert outcome.failed[0].startswith("other: ")
+
+
+def test_bad_input_in_every_task_is_bad_input(run_config, monkeypatch, tmp_path):
+    refuse_texts_with(monkeypatch, "Bread", BadInputError("no good"))
+    with pytest.raises(BadInputError, match="no good"):
+        Runner(run_config("retrieval=[dense]")).run()
+    assert not (tmp_path / "results").exists()
+
+
+def test_rows_of_the_modes_before_a_failure_are_kept(run_config, monkeypatch):
+    refuse_texts_with(monkeypatch, "Bread", KeyError("bug"))
+    outcome = Runner(run_config("retrieval=[dense,bm25]")).run()
+    assert outcome.rows == []
+    outcome = Runner(run_config("retrieval=[bm25]")).run()
+    assert [row.mode for row in outcome.rows] == ["bm25"]
+    again = Runner(run_config("retrieval=[dense,bm25]")).run()
+    assert [row.mode for row in again.rows] == ["bm25"]
+    assert "unexpected KeyError" in again.failed[0]
 
 
 def test_an_unreachable_data_set_fails_alone(run_config, tmp_path, monkeypatch):

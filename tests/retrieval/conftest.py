@@ -1,6 +1,7 @@
 """Stand-ins for an encoder and its texts, and the plain way to rank."""
 
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -65,6 +66,7 @@ class FakeHead:
 
 class FakeTokenizer:
     all_special_ids = (0,)
+    added_tokens_decoder: ClassVar = {}
 
     def __init__(self, words):
         self._words = words

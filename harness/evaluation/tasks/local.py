@@ -11,6 +11,8 @@ from datasets import Dataset
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 from mteb.abstasks.task_metadata import TaskMetadata
 
+_LOCAL = "local/"
+
 
 @dataclass(frozen=True)
 class Collection:
@@ -81,7 +83,7 @@ def retrieval_task(
         "eval_splits": [split],
         "eval_langs": list(languages),
         "main_score": "ndcg_at_10",
-        "dataset": {"path": f"local/{name}", "revision": collection.revision()},
+        "dataset": {"path": f"{_LOCAL}{name}", "revision": collection.revision()},
     }
 
     class LocalRetrieval(AbsTaskRetrieval):
@@ -99,6 +101,11 @@ def retrieval_task(
     task = LocalRetrieval()
     task.load_data()
     return task
+
+
+def is_local(task: Any) -> bool:
+    """Whether a task's revision is the hash of its content, as `retrieval_task` makes it."""
+    return str(task.metadata.dataset["path"]).startswith(_LOCAL)
 
 
 def _split_data(collection: Collection) -> Any:
