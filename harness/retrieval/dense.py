@@ -44,23 +44,27 @@ def dense_search(
     found = Ranking.empty(len(queries), count)
     for start in range(0, len(queries), _QUERIES):
         rows = slice(start, start + _QUERIES)
-        block = queries[rows]
+        block = _tensor(queries[rows])
         best = Ranking.empty(len(block), 0)
         repeated = np.empty((len(block), len(equal.originals)), np.float32)
         for first in range(0, len(documents), _DOCUMENTS):
-            part = documents[first : first + _DOCUMENTS]
-            # NumPy's product: torch's takes three times as long for a single query on a CPU.
-            scores = np.matmul(block, part.T)
-            _repeat(scores, repeated, equal, first)
-            kept = _candidates(torch.from_numpy(scores), min(count, len(part)))
+            part = _tensor(documents[first : first + _DOCUMENTS])
+            # Not NumPy's product: its threads would fight the model's for the next query.
+            scores = block @ part.T
+            _repeat(scores.numpy(), repeated, equal, first)
+            kept = _candidates(scores, min(count, len(part)))
             best = ranked(
                 np.hstack([best.documents, (kept + first).astype(np.int32)]),
-                np.hstack([best.scores, np.take_along_axis(scores, kept, axis=1)]),
+                np.hstack([best.scores, np.take_along_axis(scores.numpy(), kept, axis=1)]),
                 min(count, first + len(part)),
             )
         found.documents[rows] = best.documents
         found.scores[rows] = best.scores
     return found
+
+
+def _tensor(vectors: NDArray[np.float32]) -> torch.Tensor:
+    return torch.from_numpy(np.require(vectors, requirements=["C", "W"]))
 
 
 def _repeat(
