@@ -109,7 +109,7 @@ def _guarded(command: Callable[[Any], int], settings: Any) -> tuple[int, Excepti
     try:
         return command(settings), None
     except Exception as error:
-        if settings.get("debug"):
+        if settings.get("debug") is True:
             import traceback
 
             traceback.print_exc()

@@ -47,6 +47,10 @@ SPARSE = {
             "k1 = 0.9, b = 0.4, no stemmer",
         ),
         (
+            {"mode": {**SPARSE, "query_weight": "score"}},
+            "K = 128, M = 0, score query weights",
+        ),
+        (
             {"mode": SPARSE, "head": {"kind": "ridge", "regularisation": 0.1, "version": 1}},
             "K = 128, M = 0 (inference-free), binary query weights, ridge head",
         ),
