@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from harness import __version__
-from harness.errors import HarnessError, TaskFailedError
+from harness.errors import HarnessError, TaskFailedError, explain
 from harness.text import printable
 
 COMMANDS = {
@@ -113,12 +113,8 @@ def _guarded(command: Callable[[Any], int], settings: Any) -> tuple[int, Excepti
             import traceback
 
             traceback.print_exc()
-        if isinstance(error, HarnessError):
-            return _fail(_one_line(error), error.exit_status), error
-        if isinstance(error, OSError) and error.filename is not None:
-            return _fail(f"{error.filename}: {error.strerror}", 1), error
-        line = f"unexpected {type(error).__name__}: {_one_line(error)} (debug=true shows where)"
-        return _fail(line, 1), error
+        status = error.exit_status if isinstance(error, HarnessError) else 1
+        return _fail(explain(error), status), error
 
 
 def _complete(arguments: list[str]) -> int:

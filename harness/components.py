@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from harness.errors import BadInputError
 
 C = TypeVar("C")
+K = TypeVar("K", bound="ComponentConfig")
 
 
 _COMPONENTS: dict[str, dict[str, type[ComponentConfig]]] = {}
@@ -37,12 +38,12 @@ class ComponentConfig:
     kind: str
 
 
-def component(group: str, kind: str, implementation: str) -> Callable[[type[C]], type[C]]:
+def component(group: str, kind: str, implementation: str) -> Callable[[type[K]], type[K]]:
     """Register a dataclass as `kind` of `group`, implemented by `module:Class`."""
 
-    def register(cls: type[C]) -> type[C]:
-        cls.implementation = implementation  # type: ignore[attr-defined]
-        _COMPONENTS.setdefault(group, {})[kind] = cls  # type: ignore[assignment]
+    def register(cls: type[K]) -> type[K]:
+        cls.implementation = implementation
+        _COMPONENTS.setdefault(group, {})[kind] = cls
         return cls
 
     return register

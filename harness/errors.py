@@ -24,3 +24,13 @@ class TaskFailedError(HarnessError):
     """A task did not finish; everything that was finished is kept."""
 
     exit_status = 1
+
+
+def explain(error: Exception) -> str:
+    """One line on what went wrong, as a user reads it."""
+    line = " ".join(str(error).split())
+    if isinstance(error, HarnessError):
+        return line
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return f"unexpected {type(error).__name__}: {line} (debug=true shows where)"

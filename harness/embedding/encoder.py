@@ -130,25 +130,17 @@ class TextEncoder:
         return Prompts.concatenate(
             [
                 self.template.tokenise(
-                    self.model.tokenizer,
-                    texts[start : start + _TOKENISED_AT_ONCE],
-                    side=side,
-                    max_length=self.model.max_length,
+                    self.model.tokenizer, chunk, side=side, max_length=self.model.max_length
                 )
-                for start in range(0, len(texts), _TOKENISED_AT_ONCE)
+                for chunk in _chunks(texts)
             ]
         )
 
     def literal_tokens(self, texts: Sequence[str]) -> Ragged:
         """Token ids of bare texts, without template and special tokens."""
-        length = self.model.max_length
         return Ragged.concatenate(
-            literal_tokens(
-                self.model.tokenizer,
-                texts[start : start + _TOKENISED_AT_ONCE],
-                max_length=length,
-            )
-            for start in range(0, len(texts), _TOKENISED_AT_ONCE)
+            literal_tokens(self.model.tokenizer, chunk, max_length=self.model.max_length)
+            for chunk in _chunks(texts)
         )
 
     def prompts(self, texts: Texts) -> Prompts:
@@ -311,3 +303,9 @@ class Texts:
             self._derived[key] = compute()
         value: T = self._derived[key]
         return value
+
+
+def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Texts in pieces that are tokenised at once."""
+    for start in range(0, len(texts), _TOKENISED_AT_ONCE):
+        yield texts[start : start + _TOKENISED_AT_ONCE]

@@ -74,6 +74,7 @@ class EmbeddingStore:
         self._verified: dict[str, NDArray[np.float32]] = {}
         self._keys = pa.array([], _KEY)
         self._places: NDArray[np.int64] = np.zeros((0, 2), np.int64)
+        self._stale = False
         self.refresh()
 
     def refresh(self) -> None:
@@ -86,6 +87,7 @@ class EmbeddingStore:
             if index.stem not in self._shards:
                 self._shards[index.stem] = _read_index(index)
         shards = list(self._shards.values())
+        self._stale = False
         self._keys = pa.concat_arrays([pa.array([], _KEY), *(shard.keys for shard in shards)])
         sizes = [len(shard.keys) for shard in shards]
         self._places = np.stack(
@@ -98,6 +100,8 @@ class EmbeddingStore:
 
     def find(self, keys: Sequence[bytes]) -> NDArray[np.int64]:
         """Where each key's vector is: int64 (n,), an opaque place, or -1 if it is not here."""
+        if self._stale:
+            self.refresh()
         places = pc.index_in(pa.array(keys, _KEY), value_set=self._keys)
         found: NDArray[np.int64] = pc.fill_null(places, -1).to_numpy(zero_copy_only=False)
         return found.astype(np.int64)
@@ -148,7 +152,7 @@ class EmbeddingStore:
                 f"the embedding store {self.folder} cannot be written ({error}); make room, or "
                 "give another folder as store_dir"
             ) from error
-        self.refresh()
+        self._stale = True  # the next `find` reads the indexes, once for all shards of a pass
 
     def _write(
         self, keys: Sequence[bytes], vectors: NDArray[np.float32], tokens: NDArray[np.int64]
@@ -237,7 +241,6 @@ def _file_checksum(path: Path) -> str:
 
 def _table_checksum(table: pa.Table) -> str:
     digest = xxhash.xxh3_128()
-    for key in table.column("key").to_pylist():
-        digest.update(key)
+    digest.update(b"".join(table.column("key").to_pylist()))
     digest.update(np.ascontiguousarray(table.column("tokens").to_numpy(), np.int64).tobytes())
     return digest.hexdigest()

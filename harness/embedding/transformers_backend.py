@@ -91,7 +91,8 @@ class TransformersBackend:
                 f"the weights in {self._model.folder} lack {missing[0]} and {len(missing) - 1} "
                 "more tensors that config.json asks for; fetch the model again"
             )
-        return network  # type: ignore[no-any-return]
+        module: torch.nn.Module = network
+        return module
 
     def load(self) -> None:
         """Load the model, so that the first batch is not timed with it."""

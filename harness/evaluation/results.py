@@ -182,7 +182,7 @@ def _keep_superseded(path: Path, revision: str) -> None:
         kept.parent.mkdir(exist_ok=True)
         if not kept.exists():
             with suppress(FileNotFoundError):  # another process has moved it
-                path.replace(kept.with_suffix(".json"))
+                path.replace(kept.parent / f"{kept.name}.json")
                 details_folder(path).replace(kept)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from harness.cost.hardware import git_commit, hardware_record, software_record
 from harness.cost.memory import reset_peak_device_bytes
 from harness.embedding.encoder import TextEncoder
 from harness.embedding.model import EmbeddingModel
-from harness.errors import BadInputError, HarnessError, TaskFailedError
+from harness.errors import BadInputError, TaskFailedError, explain
 from harness.evaluation.bridge import ModeSearch, TaskTexts, model_meta
 from harness.evaluation.costing import CostMeter
 from harness.evaluation.experiment import (
@@ -111,7 +112,7 @@ class Runner:
                         traceback.print_exc()
                     if isinstance(error, BadInputError):
                         refused.append(error)
-                    outcome.failed.append(f"{task.metadata.name}: {_reason(error)}")
+                    outcome.failed.append(f"{task.metadata.name}: {explain(error)}")
             if refused and len(refused) == len(tasks):
                 raise refused[0]
         outcome.rows = with_ratios(outcome.rows)
@@ -196,13 +197,22 @@ class Runner:
             main_metric=task.metadata.main_score,
             meta=self._meta(task, mode).to_dict(),
             config=OmegaConf.to_yaml(OmegaConf.structured(self.config)),
-            environment=_environment(),
+            environment=self._environment,
             cost=cost,
             rankings={
                 place: (search.corpora[place], search.queries[place], ranking)
                 for place, ranking in search.rankings.items()
             },
         )
+
+    @cached_property
+    def _environment(self) -> dict[str, Any]:
+        commit = git_commit(Path(__file__).parent)
+        return {
+            "hardware": hardware_record(),
+            "software": software_record(_PACKAGES),
+            "commit": commit.__dict__ if commit else None,
+        }
 
     def _meta(self, task: AbsTaskRetrieval, mode: str) -> Any:
         experiment = self._experiments[task.metadata.name][mode]
@@ -220,16 +230,6 @@ class Runner:
         return stored if has_latency or not wants_latency else None
 
 
-def _reason(error: Exception) -> str:
-    """One line on why a task did not finish."""
-    line = " ".join(str(error).split())
-    if isinstance(error, HarnessError):
-        return line
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    return f"unexpected {type(error).__name__}: {line} (debug=true shows where)"
-
-
 def _load(task: AbsTaskRetrieval) -> None:
     """Load a task's data; a task that cannot be had does not stop the others."""
     if task.data_loaded:
@@ -242,12 +242,3 @@ def _load(task: AbsTaskRetrieval) -> None:
             f"({type(error).__name__}); set HF_ENDPOINT to a mirror, or give a BEIR folder with "
             "tasks=folder tasks.path=DIR"
         ) from error
-
-
-def _environment() -> dict[str, Any]:
-    commit = git_commit(Path(__file__).parent)
-    return {
-        "hardware": hardware_record(),
-        "software": software_record(_PACKAGES),
-        "commit": commit.__dict__ if commit else None,
-    }

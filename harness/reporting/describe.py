@@ -23,7 +23,6 @@ _WORDS = {
     "regularisation": "λ = {}",
 }
 # These decide what a mode is, and are shown even where they have their default.
-_INFERENCE_FREE = " (inference-free)"
 _ALWAYS = frozenset(
     (
         *("similarity", "doc_top_k", "query_expansion", "query_weight"),
@@ -68,20 +67,18 @@ def _component(group: str, given: Mapping[str, Any]) -> list[str]:
         defaults = identity(parse_component(group, {"kind": given["kind"]}, where=group))
     except BadInputError:  # a kind that this version does not know
         defaults = {}
-    words = [
-        _setting(name, value)
+    return [
+        _setting(name, value, given)
         for name, value in given.items()
         if name not in _NEVER
         and (name in _ALWAYS or name not in defaults or value != defaults[name])
     ]
-    if given.get("query_weight") == "score":  # the model weighs the query's own tokens
-        words = [word.removesuffix(_INFERENCE_FREE) for word in words]
-    return words
 
 
-def _setting(name: str, value: Any) -> str:
-    if name == "query_expansion" and value == 0:
-        return f"M = 0{_INFERENCE_FREE}"
+def _setting(name: str, value: Any, given: Mapping[str, Any]) -> str:
+    # With `score` the model weighs the query's own tokens, so it runs.
+    if name == "query_expansion" and value == 0 and given.get("query_weight") != "score":
+        return "M = 0 (inference-free)"
     readable = name.replace("_", " ")
     if value is None or value is False:
         return f"no {readable}"
