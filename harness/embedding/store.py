@@ -146,17 +146,19 @@ class EmbeddingStore:
             BadInputError: If the folder cannot be written to.
         """
         try:
-            self._write(keys, vectors, tokens)
+            index = self._write(keys, vectors, tokens)
         except (OSError, SafetensorError) as error:
             raise BadInputError(
                 f"the embedding store {self.folder} cannot be written ({error}); make room, or "
                 "give another folder as store_dir"
             ) from error
-        self._stale = True  # the next `find` reads the indexes, once for all shards of a pass
+        # In the order of writing; the next `find` makes the key table, once for all of a pass.
+        self._shards[index.stem] = _read_index(index)
+        self._stale = True
 
     def _write(
         self, keys: Sequence[bytes], vectors: NDArray[np.float32], tokens: NDArray[np.int64]
-    ) -> None:
+    ) -> Path:
         if not (self.folder / "space.json").exists():
             write_text(self.folder / "space.json", json.dumps(self._space, indent=2) + "\n")
         name = f"shard-{uuid.uuid4().hex}"
@@ -180,6 +182,7 @@ class EmbeddingStore:
                 out.write_table(table)
 
         write_atomically(index, write)
+        return index
 
     def _vectors(self, shard: _Shard) -> NDArray[np.float32]:
         name = shard.path.name
