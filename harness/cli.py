@@ -16,8 +16,12 @@ from harness.text import printable
 
 COMMANDS = {
     "run": "evaluate a model in every retrieval mode and print the comparison",
+    "inspect": "show what a model reads of a text, and the tokens that it aligns to",
     "report": "turn results into a leaderboard page and tables",
 }
+
+_CLOSED_PIPE = 141  # what a shell reports of a program that a closed pipe ended
+_VERBATIM = ("text",)  # settings whose value is a person's text, not Hydra's grammar
 
 _USAGE = """harness: text embeddings from large language models, scored in every retrieval mode
 
@@ -86,7 +90,7 @@ def _hydra(command: str, arguments: list[str]) -> int:
 
     # Hydra wants its flag before the overrides; people put it anywhere.
     arguments = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
-    sys.argv = [sys.argv[0], *arguments]
+    sys.argv = [sys.argv[0], *(_quoted(argument) for argument in arguments)]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, not to Hydra's own printing
     try:
         hydra.main(config_path=str(config_folder()), config_name=command, version_base="1.3")(job)()
@@ -108,6 +112,10 @@ def _guarded(command: Callable[[Any], int], settings: Any) -> tuple[int, Excepti
     """
     try:
         return command(settings), None
+    except BrokenPipeError as error:
+        # Who reads our output, such as `head`, has enough; Python must not flush into it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _CLOSED_PIPE, error
     except Exception as error:
         if settings.get("debug") is True:
             import traceback
@@ -132,6 +140,17 @@ def _complete(arguments: list[str]) -> int:
     line = os.environ["COMP_LINE"]
     os.environ["COMP_LINE"] = line.replace(f" {words[1]}", "", 1)
     return _hydra(words[1], arguments)
+
+
+def _quoted(argument: str) -> str:
+    """An override whose value is a text, quoted so that Hydra takes it as it is."""
+    name, equals, text = argument.partition("=")
+    if name not in _VERBATIM or not equals:
+        return argument
+    # In a quoted value backslashes count only before a quote or an interpolation.
+    text = re.sub(r"(\\*)(\$\{)", r"\1\1\\\2", text)
+    text = re.sub(r"(\\*)('|\Z)", lambda run: run[1] * 2 + ("\\'" if run[2] else ""), text)
+    return f"{name}='{text}'"
 
 
 def _one_line(error: BaseException) -> str:

@@ -34,3 +34,8 @@ def explain(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return f"unexpected {type(error).__name__}: {line} (debug=true shows where)"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a library's error, for a message of ours."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

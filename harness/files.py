@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
+
+from harness.errors import BadInputError, first_line
 
 _SAFE_NAME = re.compile(r"[^A-Za-z0-9._+=-]+")
 _LONGEST_NAME = 200
@@ -53,6 +57,21 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_bytes(text.encode("utf-8"))
 
     write_atomically(path, write)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        BadInputError: If it is not one.
+    """
+    try:
+        parsed = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"{path} cannot be read as JSON ({first_line(error)})") from error
+    if not isinstance(parsed, dict):
+        raise BadInputError(f"{path} holds no JSON object")
+    return parsed
 
 
 def file_name(name: str) -> str:

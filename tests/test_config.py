@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import harness.config
-from harness.components import _COMPONENTS
+from harness.components import _COMPONENTS, component, unscored
 from harness.config import (
     ComponentConfig,
     CostConfig,
@@ -22,11 +22,9 @@ from harness.config import (
     TasksConfig,
     TransformersBackendConfig,
     build,
-    component,
     identity,
     parse,
     parse_component,
-    unscored,
 )
 from harness.errors import BadInputError
 
@@ -57,13 +55,35 @@ BAD = [
     ("pooling", "weighted_mean", {"weight": 1}, "pooling.weight"),
     ("pooling", "last_token", {"include_instruction": None}, "pooling.include_instruction"),
     ("pooling", "cls", {"include_instruction": []}, "pooling.include_instruction"),
+    ("pooling", "auto", {"include_instruction": True}, "pooling.include_instruction"),
+    ("pooling", "max", {"include_instruction": "no one"}, "pooling.include_instruction"),
+    ("pooling", "eos", {"token": "</s>"}, "pooling.token"),
+    ("pooling", "bos", {"include_instruction": False}, "pooling.include_instruction"),
+    ("pooling", "echo", {"include_instruction": True}, "pooling.include_instruction"),
+    ("pooling", "echo", {"of": "cls"}, "pooling.of"),
+    ("pooling", "splade", {"activation": "tanh"}, "pooling.activation"),
+    ("model", "huggingface", {"path": "x", "attention": "both"}, "model.attention"),
+    ("model", "huggingface", {"path": "x", "adapters": ["a", ""]}, "model.adapters"),
+    ("model", "huggingface", {"path": "x", "adapters": "a"}, "model.adapters"),
+    ("model", "huggingface", {"path": "x", "text_max_length": 0}, "model.text_max_length"),
+    ("model", "huggingface", {"path": "x", "similarity": "euclid"}, "model.similarity"),
     ("instruction", "template", {"query": "no place"}, "instruction.query"),
-    ("instruction", "template", {"query": "{text} {text}"}, "instruction.query"),
+    ("instruction", "auto", {"query": "{text}"}, "instruction.query"),
+    ("instruction", "template", {"query": "{text} {text} {text}"}, "instruction.query"),
+    ("instruction", "template", {"query": "{instruction}{instruction}{text}"}, "instruction.query"),
+    ("instruction", "template", {"symmetric": "no place"}, "instruction.symmetric"),
+    ("instruction", "template", {"uninstructed": "{instruction} {text}"}, "uninstructed"),
+    ("instruction", "template", {"join": "bytes"}, "instruction.join"),
+    ("instruction", "template", {"locate": "guess"}, "instruction.locate"),
+    ("instruction", "template", {"strip": "start"}, "instruction.strip"),
     ("instruction", "template", {"document": ""}, "instruction.document"),
     ("instruction", "template", {"document": "line\n{txt}"}, "instruction.document"),
     ("instruction", "template", {"document": None}, "instruction.document"),
     ("head", "lm_head", {"normalize": "l2"}, "head.normalize"),
     ("head", "tied", {"path": {"a": 1}}, "head.path"),
+    ("head", "mlm", {"normalize": "l2"}, "head.normalize"),
+    ("head", "identity", {"path": "x"}, "head.path"),
+    ("head", "auto", {"path": "x"}, "head.path"),
     ("head", "ridge", {"regularisation": 0}, "head.regularisation"),
     ("head", "ridge", {"regularisation": -1}, "head.regularisation"),
     ("head", "ridge", {"regularisation": "nan"}, "head.regularisation"),
@@ -97,6 +117,7 @@ BAD = [
     ("backend", "transformers", {"dtype": "int8"}, "backend.dtype"),
     ("backend", "transformers", {"token_budget": 0}, "backend.token_budget"),
     ("backend", "transformers", {"attention": None}, "backend.attention"),
+    ("backend", "transformers", {"padding_side": "both"}, "backend.padding_side"),
 ]
 
 
@@ -115,7 +136,7 @@ class TestComponents:
     def test_unknown_kind(self, kind):
         message = refusal(lambda: parse_component("pooling", {"kind": kind}, where="pooling"))
         assert "pooling.kind" in message
-        assert "mean, weighted_mean, last_token, cls" in message
+        assert "auto, mean, weighted_mean, max, last_token, eos, cls, bos, echo, splade" in message
 
     @pytest.mark.parametrize("mapping", ["mean", None, ["mean"], 3])
     def test_no_mapping(self, mapping):
@@ -141,7 +162,8 @@ class TestComponents:
     )
     def test_implementation_can_be_imported(self, group, kind, cls):
         module, name = cls.implementation.split(":")
-        assert isinstance(getattr(importlib.import_module(module), name), type)
+        found = getattr(importlib.import_module(module), name)
+        assert callable(found) if kind == "auto" else isinstance(found, type)
         assert next(f for f in dataclasses.fields(cls) if f.name == "kind").default == kind
 
     def test_every_field_is_documented(self):

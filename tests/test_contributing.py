@@ -25,7 +25,7 @@ def test_add_a_pooling_in_three_places(tmp_path):
         shutil.copytree(ROOT / part, tmp_path / part)
     (tmp_path / "conf/pooling/first_last.yaml").write_text(yaml)
     for name, block in (
-        ("harness/config.py", dataclass),
+        ("harness/config/embedding.py", dataclass),
         ("harness/embedding/pooling.py", implementation),
     ):
         with (tmp_path / name).open("a") as file:

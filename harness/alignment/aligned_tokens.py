@@ -100,12 +100,14 @@ def _logit_blocks(
     head: Head, embeddings: NDArray[np.float32], rows: NDArray[np.int64], device: str
 ) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
     """Yield (rows, logits) for blocks of the given rows, float32 on the device."""
-    matrix = _placed(head.matrix, device)
+    matrix = None if head.matrix is None else _placed(head.matrix, device)
     bias = None if head.bias is None else torch.from_numpy(np.asarray(head.bias)).to(device)
-    size = max(_BLOCK_BYTES // (4 * matrix.shape[0]), 1)
+    size = max(_BLOCK_BYTES // (4 * head.vocabulary), 1)
     for start in range(0, len(rows), size):
         block = rows[start : start + size]
-        logits = torch.from_numpy(head.project(embeddings[block])).to(device) @ matrix.T
+        logits = torch.from_numpy(head.project(embeddings[block])).to(device)
+        if matrix is not None:
+            logits = logits @ matrix.T
         yield block, logits if bias is None else logits.add_(bias)
 
 

@@ -35,7 +35,13 @@ class FitRecord:
 
 
 class Head(Protocol):
-    """Logits of an embedding h over V tokens: `project(h) @ matrix.T + bias`."""
+    """Logits of an embedding h over V tokens: `project(h) @ matrix.T + bias`.
+
+    Without a matrix `project(h)` is the logits.
+    """
+
+    needs_corpus: bool
+    """Whether `fit` learns from the corpus; else it only checks."""
 
     def identity(self) -> dict[str, Any]:
         """Everything about the head that can change a score, JSON-able."""
@@ -46,8 +52,18 @@ class Head(Protocol):
         ...
 
     @property
-    def matrix(self) -> NDArray[np.float32]:
-        """float32 (V, d), after `fit`."""
+    def matrix(self) -> NDArray[np.float32] | None:
+        """float32 (V, d), after `fit`; None where nothing is multiplied."""
+        ...
+
+    @property
+    def vocabulary(self) -> int:
+        """V, after `fit`."""
+        ...
+
+    @property
+    def flops_per_text(self) -> float:
+        """FLOPs of reading one embedding, after `fit`."""
         ...
 
     @property
@@ -58,6 +74,13 @@ class Head(Protocol):
     @property
     def fit_record(self) -> FitRecord | None:
         """What the fit took; None when nothing was fitted."""
+        ...
+
+    def read(self, texts: Texts) -> NDArray[np.float32]:
+        """The vectors of texts that the head reads, float32 (n, d).
+
+        A backbone's own head reads pooled token states, whatever dense layers follow them.
+        """
         ...
 
     def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:

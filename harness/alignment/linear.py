@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.alignment.head import FitRecord, normalise
-from harness.config import ModelConfig, identity
-from harness.embedding.model import EmbeddingModel, TensorPlace
+from harness.config import identity
+from harness.cost.flops import head_flops
+from harness.embedding.locate import locate_tensors
+from harness.embedding.tensors import TensorPlace, checked_folder, find_tensor
 from harness.errors import BadInputError
+from harness.files import read_json
 
 if TYPE_CHECKING:
     from harness.config import LinearHeadConfig
@@ -29,7 +34,15 @@ _INPUT_EMBEDDINGS = (
     "bert.embeddings.word_embeddings.weight",
     "roberta.embeddings.word_embeddings.weight",
     "mpnet.embeddings.word_embeddings.weight",
+    "distilbert.embeddings.word_embeddings.weight",
+    "electra.embeddings.word_embeddings.weight",
+    "albert.embeddings.word_embeddings.weight",
     "embeddings.word_embeddings.weight",
+    "model.embeddings.tok_embeddings.weight",
+    "embeddings.tok_embeddings.weight",
+    "encoder.embed_tokens.weight",
+    "model.language_model.embed_tokens.weight",
+    "language_model.model.embed_tokens.weight",
 )
 _LM_HEADS = ("lm_head.weight", "embed_out.weight", "output.weight")
 
@@ -40,10 +53,8 @@ class TiedHead:
     def __init__(self, config: LinearHeadConfig, *, encoder: TextEncoder) -> None:
         self.config = config
         self._encoder = encoder
-        self._source = encoder.model
-        if config.path is not None:
-            self._source = EmbeddingModel(ModelConfig(path=config.path), setting="head.path")
 
+    needs_corpus = False
     fit_record: FitRecord | None = None
     bias: NDArray[np.float32] | None = None
 
@@ -61,34 +72,56 @@ class TiedHead:
                 f"the head knows {rows:,} tokens and the tokenizer {vocabulary:,}; "
                 "head.path must name a backbone with this tokenizer"
             )
-        settings = self._encoder.model.settings
-        # OPT's smallest project their states to another width.
-        expected = settings.get("word_embed_proj_dim") or settings.get("hidden_size") or width
-        self._check_width(width, expected)
+        self._check_width(width, state_width(self._encoder.model.settings) or width)
+        own = self.config.path is None
         return {
             **identity(self.config),
             "path": None,
-            "weights": self._source.weights_hash,
+            "weights": self._encoder.model.weights_hash if own else self._place.fingerprint,
         }
 
     def fit(self, corpus: Texts) -> None:
         """Check the matrix against the embeddings."""
         self.identity()
         if len(corpus):
-            self._check_width(self._place.shape[1], corpus.embeddings.shape[1])
+            self._check_width(self._place.shape[1], self.read(corpus).shape[1])
 
     @cached_property
     def matrix(self) -> NDArray[np.float32]:
         """The matrix, read from the weights alone."""
         return self._place.read()
 
+    @property
+    def vocabulary(self) -> int:
+        """See `Head`."""
+        return self._place.shape[0]
+
+    @property
+    def flops_per_text(self) -> float:
+        """See `Head`: 2·d·V."""
+        rows, width = self._place.shape
+        return float(head_flops(width, rows))
+
+    def read(self, texts: Texts) -> NDArray[np.float32]:
+        """See `Head`: pooled token states."""
+        return texts.pooled
+
     def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """The embedding as the backbone gives it, unless `normalize` is set."""
         return normalise(embeddings) if self.config.normalize else embeddings
 
     @cached_property
+    def _source(self) -> Path:
+        """The folder of the backbone whose matrix is read."""
+        if self.config.path is None:
+            return self._encoder.model.folder
+        names = (*_LM_HEADS, *_INPUT_EMBEDDINGS)
+        folder = locate_tensors(self.config.path, names, setting="head.path")
+        return checked_folder(folder, setting="head.path")
+
+    @cached_property
     def _place(self) -> TensorPlace:
-        found = self._source.find_tensor(self._names())
+        found = find_tensor(self._source, self._names())
         if found is None:
             raise BadInputError(self._absent())
         return found
@@ -104,10 +137,7 @@ class TiedHead:
             )
 
     def _absent(self) -> str:
-        return (
-            f"head=tied: {self._source.folder} holds none of the known word embeddings; "
-            "use head=ridge"
-        )
+        return f"head=tied: {self._source} holds none of the known word embeddings; use head=ridge"
 
 
 class LmHead(TiedHead):
@@ -115,16 +145,29 @@ class LmHead(TiedHead):
 
     def _names(self) -> tuple[str, ...]:
         """The LM head; the word embeddings where a generative model ties the two."""
-        settings = self._source.settings
-        generative = any(
-            name.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration"))
-            for name in settings.get("architectures") or ()
-        )
-        tied = generative and settings.get("tie_word_embeddings", True)
-        return _LM_HEADS + (_INPUT_EMBEDDINGS if tied else ())
+        return lm_head_names(read_json(self._source / "config.json"))
 
     def _absent(self) -> str:
         return (
-            f"head=lm_head: {self._source.folder} holds no LM head; give head.path=BACKBONE, "
+            f"head=lm_head: {self._source} holds no LM head; give head.path=BACKBONE, "
             "or use head=tied or head=ridge"
         )
+
+
+def lm_head_names(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names under which a model with this `config.json` may keep its unembedding matrix."""
+    generative = any(
+        name.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration"))
+        for name in settings.get("architectures") or ()
+    )
+    tied = generative and settings.get("tie_word_embeddings", True)
+    return _LM_HEADS + (_INPUT_EMBEDDINGS if tied else ())
+
+
+def state_width(settings: Mapping[str, Any]) -> int | None:
+    """Width of the token states by a `config.json`, None where it does not say."""
+    text = settings.get("text_config") or settings
+    # OPT's smallest project their states to another width.
+    keys = ("word_embed_proj_dim", "hidden_size", "d_model", "n_embd", "dim")
+    width = next((text[key] for key in keys if text.get(key)), None)
+    return None if width is None else int(width)

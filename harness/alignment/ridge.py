@@ -25,6 +25,7 @@ from scipy import sparse
 from harness.alignment.head import FitRecord, normalise
 from harness.alignment.vocabulary import allowed_tokens, inverse_document_frequency, token_sets
 from harness.config import identity
+from harness.cost.flops import head_flops
 from harness.embedding.store import space_hash
 from harness.errors import BadInputError
 from harness.files import write_atomically
@@ -84,6 +85,8 @@ def ridge_targets(sets: sparse.csr_array) -> sparse.csr_array:
 class RidgeHead:
     """The ridge head, fitted on the indexed corpus and kept beside the embedding store."""
 
+    needs_corpus = True
+
     def __init__(self, config: RidgeHeadConfig, *, encoder: TextEncoder) -> None:
         self.config = config
         self._encoder = encoder
@@ -105,6 +108,20 @@ class RidgeHead:
         constant: NDArray[np.float32] = self._fitted()[-1]
         return constant
 
+    @property
+    def vocabulary(self) -> int:
+        """See `Head`."""
+        return int(self._fitted().shape[1])
+
+    @property
+    def flops_per_text(self) -> float:
+        """See `Head`: 2·d·V."""
+        return float(head_flops(len(self._fitted()) - 1, self.vocabulary))
+
+    def read(self, texts: Texts) -> NDArray[np.float32]:
+        """See `Head`: the model's embeddings."""
+        return texts.embeddings
+
     def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """The normalised embedding."""
         return normalise(embeddings)
@@ -121,7 +138,7 @@ class RidgeHead:
         if path.exists():
             self._weights, self.fit_record = _read(path)
             return
-        vectors = corpus.embeddings
+        vectors = self.read(corpus)
         tokens = corpus.literal_tokens
         tokenizer = self._encoder.model.tokenizer
         started = time.perf_counter()
@@ -149,7 +166,7 @@ class RidgeHead:
         digest = hashlib.sha256(b"".join(corpus.keys)).hexdigest()
         key = {
             "head": self.identity(),
-            "space": self._encoder.space(corpus.side),
+            "space": corpus.space,
             "corpus": digest,
         }
         return self._encoder.store_dir / "heads" / f"ridge-{space_hash(key)}.safetensors"

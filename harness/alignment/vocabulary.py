@@ -10,7 +10,7 @@ from scipy import sparse
 
 from harness.embedding.ragged import Ragged
 
-_WORD_BEGINNINGS = ("\u2581", "\u0120")  # SentencePiece's and byte-level BPE's
+WORD_BEGINNINGS = ("\u2581", "\u0120")  # SentencePiece's and byte-level BPE's
 _PART_OF_A_CHARACTER = "\ufffd"  # what a byte of a longer character decodes to
 
 
@@ -58,7 +58,7 @@ def allowed_tokens(
         if drop_stopwords:
             from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-            begins = [piece.startswith(_WORD_BEGINNINGS) for piece in pieces]
+            begins = [piece.startswith(WORD_BEGINNINGS) for piece in pieces]
             marked = any(begins)  # else inner pieces are marked, with ##
             stop = [
                 (begin or not marked) and token.strip().lower() in ENGLISH_STOP_WORDS

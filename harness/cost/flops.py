@@ -51,15 +51,24 @@ class UnmeasurableError(ValueError):
 
 @dataclass(frozen=True)
 class QuadraticFlops:
-    """Forward FLOPs of one text as linear·L + quadratic·L², exact for dense attention.
+    """Forward FLOPs of one text: constant + linear·L + quadratic·L², exact for dense attention.
 
     Attributes:
         linear: FLOPs per token (projections and feed-forward blocks).
         quadratic: FLOPs per pair of tokens (attention scores and their weighted sum).
+        constant: FLOPs per text (layers after the pooling).
     """
 
     linear: float
     quadratic: float
+    constant: float = 0.0
+
+    def __add__(self, other: QuadraticFlops) -> QuadraticFlops:
+        return QuadraticFlops(
+            linear=self.linear + other.linear,
+            quadratic=self.quadratic + other.quadratic,
+            constant=self.constant + other.constant,
+        )
 
     def at(self, lengths: ArrayLike) -> NDArray[np.float64]:
         """Return the forward FLOPs of texts of these lengths.
@@ -78,7 +87,7 @@ class QuadraticFlops:
         if np.any(tokens < 0):
             raise ValueError("lengths must not be negative")
         flops: NDArray[np.float64] = np.asarray(
-            tokens * self.linear + tokens * tokens * self.quadratic
+            self.constant + tokens * self.linear + tokens * tokens * self.quadratic
         )
         return flops
 
@@ -170,7 +179,7 @@ def measured_forward_flops(config: PretrainedConfig) -> QuadraticFlops:
 def _meta_backbone(config: PretrainedConfig) -> torch.nn.Module:
     """Build the backbone on the meta device, with eager attention and without a pooler."""
     import torch
-    from transformers import MODEL_MAPPING, AutoModel
+    from transformers import MODEL_MAPPING, AutoModel, AutoModelForTextEncoding
 
     config = copy.deepcopy(config)
     rope = getattr(config, "rope_parameters", None)
@@ -188,7 +197,7 @@ def _meta_backbone(config: PretrainedConfig) -> torch.nn.Module:
         ):
             options["add_pooling_layer"] = False
     # Typed as Any because transformers leaves the method untyped.
-    automatic: Any = AutoModel
+    automatic: Any = AutoModelForTextEncoding if config.is_encoder_decoder else AutoModel
     with torch.device("meta"):
         model: torch.nn.Module = automatic.from_config(
             config, attn_implementation="eager", **options

@@ -13,7 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.config import identity
-from harness.embedding.instructions import Prompts, Side, Template, bare_prompts, literal_tokens
+from harness.cost.flops import QuadraticFlops
+from harness.embedding.adapters import adapter_parameters
+from harness.embedding.dense_layer import apply_dense
+from harness.embedding.instructions import Side, TaskInstruction, Template
+from harness.embedding.prompts import Layout, Prompts, bare_prompts, literal_tokens, tokenise
 from harness.embedding.ragged import Ragged
 from harness.embedding.store import EmbeddingStore, text_keys
 from harness.errors import BadInputError
@@ -22,7 +26,7 @@ from harness.progress import progress_bar
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.config import PoolingConfig
+    from harness.config import InstructionConfig, PoolingConfig
     from harness.embedding.model import EmbeddingModel
 
 T = TypeVar("T")
@@ -106,14 +110,73 @@ class TextEncoder:
         self.store_dir = store_dir
         self._pooling = pooling
 
+    def for_task(self, task: TaskInstruction) -> TextEncoder:
+        """The same encoder with a task's instruction; itself if its template has no place for one.
+
+        The backend, and with it the loaded network, is shared.
+        """
+        if not self.template.wants_instruction:
+            return self
+        return self._with(self.template.for_task(task))
+
+    def with_template(self, config: InstructionConfig) -> TextEncoder:
+        """The same encoder with other templates, not yet bound to a task."""
+        return self._with(Template(config, copies=self._pooling.copies))
+
+    @property
+    def pools_instruction(self) -> bool:
+        """Whether what stands before the text is pooled too."""
+        return self._pooling.include_instruction
+
+    def _with(self, template: Template) -> TextEncoder:
+        return TextEncoder(
+            model=self.model,
+            pooling=self._pooling,
+            template=template,
+            backend=self.backend,
+            store_dir=self.store_dir,
+        )
+
+    def layout(self, side: Side) -> Layout:
+        """How prompts of a side are put together."""
+        config = self.template.config
+        return Layout(
+            pieces=self.template.pieces(side),
+            max_length=self.model.max_length,
+            text_max_length=self.model.config.text_max_length,
+            join_tokens=config.join == "tokens",
+            count_text=config.locate == "count",
+            needs_first=self._pooling.needs_first,
+            needs_last=self._pooling.needs_last,
+        )
+
+    @property
+    def flops_beside_backbone(self) -> QuadraticFlops:
+        """FLOPs of a text besides the backbone's: stacked LoRA, tokens' logits, dense layers.
+
+        A LoRA pair of r·(in + out) parameters takes twice as many FLOPs a token.
+        """
+        config = self.model.config
+        linear = 0
+        if self.model.adapters and not config.merge_last_adapter:
+            linear += 2 * adapter_parameters(self.model.adapters[-1])
+        if self._pooling.reads == "logits":
+            width, vocabulary = (self.model.settings[key] for key in ("hidden_size", "vocab_size"))
+            linear += 2 * width * (width + vocabulary)
+        constant = sum(2 * layer.weight.size for layer in self.model.dense)
+        return QuadraticFlops(linear=linear, quadratic=0.0, constant=constant)
+
     def space(self, side: Side) -> dict[str, Any]:
         """Everything that decides an embedding besides its text."""
         return {
             "weights": self.model.weights_hash,
             "pooling": identity(self._pooling),
-            "instruction": list(self.template.around(side)),
+            "instruction": self.template.identity(side),
             "side": side,
+            "attention": self.model.config.attention,
+            "merge_last_adapter": self.model.config.merge_last_adapter,
             "max_length": self.model.max_length,
+            "text_max_length": self.model.config.text_max_length,
             "dtype": self.backend.dtype,
         }
 
@@ -127,29 +190,33 @@ class TextEncoder:
 
     def tokenise(self, texts: Sequence[str], side: Side) -> Prompts:
         """Tokenised prompts of bare texts."""
+        layout = self.layout(side)
+        strip = self.template.strip
         return Prompts.concatenate(
             [
-                self.template.tokenise(
-                    self.model.tokenizer, chunk, side=side, max_length=self.model.max_length
-                )
+                tokenise(self.model.tokenizer, [strip(text) for text in chunk], layout)
                 for chunk in _chunks(texts)
             ]
         )
 
     def literal_tokens(self, texts: Sequence[str]) -> Ragged:
         """Token ids of bare texts, without template and special tokens."""
+        strip = self.template.strip
         return Ragged.concatenate(
-            literal_tokens(self.model.tokenizer, chunk, max_length=self.model.max_length)
+            literal_tokens(
+                self.model.tokenizer,
+                [strip(text) for text in chunk],
+                max_length=self.model.max_length,
+            )
             for chunk in _chunks(texts)
         )
 
     def prompts(self, texts: Texts) -> Prompts:
-        """Tokenised prompts; where there is no template, of the literal tokens at hand."""
-        if any(self.template.around(texts.side)):
-            return self.tokenise(texts.texts, texts.side)
-        return bare_prompts(
-            self.model.tokenizer, texts.literal_tokens, max_length=self.model.max_length
-        )
+        """Tokenised prompts; where nothing can merge with the text, of its literal tokens."""
+        layout = self.layout(texts.side)
+        if layout.is_bare:
+            return bare_prompts(self.model.tokenizer, texts.literal_tokens, layout)
+        return self.tokenise(texts.texts, texts.side)
 
     def compute(self, texts: Texts) -> NDArray[np.float32]:
         """Embeddings straight from the model, float32 (n, d); the store is not touched."""
@@ -267,6 +334,11 @@ class Texts:
     def __len__(self) -> int:
         return len(self.texts)
 
+    @property
+    def space(self) -> dict[str, Any]:
+        """Everything that decides their embeddings besides their text."""
+        return self.encoder.space(self.side)
+
     @cached_property
     def keys(self) -> list[bytes]:
         """Content hash of each text."""
@@ -283,12 +355,27 @@ class Texts:
         return self.encoder.literal_tokens(self.texts)
 
     @cached_property
-    def embeddings(self) -> NDArray[np.float32]:
-        """Pooled embeddings as the backbone gives them, not normalised: float32 (n, d)."""
+    def pooled(self) -> NDArray[np.float32]:
+        """Pooled token states as the backbone gives them, not normalised: float32 (n, d)."""
         if not self._stored:
             return self.encoder.compute(self)
         vectors, self._lengths, self.encoding = self.encoder.through_store(self)
         return vectors
+
+    @cached_property
+    def embeddings(self) -> NDArray[np.float32]:
+        """The model's embeddings, not normalised: what is pooled, through its dense layers if any.
+
+        float32 (n, d).
+        """
+        layers = self.encoder.model.dense
+        if not layers:
+            return self.pooled
+        rows: dict[bytes, int] = {}
+        first = [rows.setdefault(key, len(rows)) for key in self.keys]
+        distinct = np.unique(first, return_index=True)[1]
+        # Once for each distinct text: a product's last bits depend on a row's place in it.
+        return apply_dense(layers, self.pooled[distinct])[first]
 
     @property
     def lengths(self) -> NDArray[np.int64]:

@@ -1,198 +1,131 @@
-"""Instruction templates and tokenisation: what exactly the model reads, and which tokens pool."""
+"""Instruction templates: what surrounds a text, by side, and the task's instruction within it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from harness.embedding.ragged import Ragged
 from harness.errors import BadInputError
 
 if TYPE_CHECKING:
     from harness.config import InstructionConfig
 
-Side = Literal["query", "document"]
+Side = Literal["query", "document", "symmetric"]
+_PLACES = re.compile(r"(\{text\}|\{instruction\})")
 
 
 @dataclass(frozen=True)
-class Prompts:
-    """Tokenised prompts, ready for the model.
+class TaskInstruction:
+    """What a task asks for, in words.
 
     Attributes:
-        ids: Token ids of each prompt, special tokens and template included.
-        text_start: int64 (n,): first token of the text itself, within its prompt.
-        text_stop: int64 (n,): one past its last token.
+        query: For queries, and both sides of a symmetric task; empty for none.
+        document: For documents; empty for none.
     """
 
-    ids: Ragged
-    text_start: NDArray[np.int64]
-    text_stop: NDArray[np.int64]
+    query: str
+    document: str = ""
 
-    @classmethod
-    def concatenate(cls, parts: Sequence[Prompts]) -> Prompts:
-        """All prompts of the parts, in order."""
-        empty = np.zeros(0, np.int64)
-        return cls(
-            Ragged.concatenate(part.ids for part in parts),
-            np.concatenate([empty, *(part.text_start for part in parts)]),
-            np.concatenate([empty, *(part.text_stop for part in parts)]),
-        )
-
-    def select(self, rows: NDArray[np.int64]) -> Prompts:
-        """The given prompts, in the given order."""
-        return Prompts(self.ids.select(rows), self.text_start[rows], self.text_stop[rows])
+    def of(self, side: Side) -> str:
+        """The text for a side."""
+        return self.document if side == "document" else self.query
 
 
 class Template:
-    """Wraps a text in the template of its side and tokenises it.
+    """What is put around a text, by side."""
 
-    A prompt that is too long loses tokens from the end of the text, never from the template.
-    """
-
-    def __init__(self, config: InstructionConfig) -> None:
-        self.config = config
-
-    def around(self, side: Side) -> tuple[str, str]:
-        """What stands before and after the text."""
-        template = self.config.query if side == "query" else self.config.document
-        before, _, after = template.partition("{text}")
-        return before, after
-
-    def tokenise(
-        self, tokenizer: Any, texts: Sequence[str], *, side: Side, max_length: int
-    ) -> Prompts:
-        """Render and tokenise texts.
+    def __init__(
+        self,
+        config: InstructionConfig,
+        *,
+        task: TaskInstruction | None = None,
+        copies: int = 1,
+    ) -> None:
+        """Bind a template to a task.
 
         Args:
-            tokenizer: A fast Hugging Face tokenizer.
-            texts: The bare texts.
-            side: Which template.
-            max_length: Most tokens of a prompt, special tokens included.
+            config: The templates.
+            task: What `{instruction}` stands for.
+            copies: How often the pooling wants the text; a template that holds it once is given
+                the text, a space and the text again.
 
         Raises:
-            BadInputError: If the template alone fills `max_length`.
+            BadInputError: If a template holds the text more often than that.
         """
-        before, after = self.around(side)
-        if not before and not after:
-            literal = literal_tokens(tokenizer, texts, max_length=max_length)
-            return bare_prompts(tokenizer, literal, max_length=max_length)
-        return _wrapped(tokenizer, texts, before, after, max_length)
+        self.config = config
+        self.task = task
+        self.copies = copies
+        for name in ("query", "document", "symmetric", "uninstructed"):
+            template = getattr(config, name)
+            if template is not None and template.count("{text}") > copies:
+                raise BadInputError(
+                    f"instruction.{name}={template!r} holds {{text}} twice; use pooling=echo"
+                )
+        if copies > 1 and config.join == "tokens":
+            raise BadInputError("instruction.join=tokens holds one copy of the text, not an echo")
 
-
-def literal_tokens(tokenizer: Any, texts: Sequence[str], *, max_length: int) -> Ragged:
-    """Token ids of the bare texts: no template, no special tokens, cut at `max_length`."""
-    if not texts:
-        return Ragged.from_rows([])
-    encoded = tokenizer(
-        list(texts),
-        add_special_tokens=False,
-        truncation=True,
-        max_length=max_length,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-    )
-    return Ragged.from_rows(encoded["input_ids"])
-
-
-def bare_prompts(tokenizer: Any, literal: Ragged, *, max_length: int) -> Prompts:
-    """Prompts without a template, from literal tokens that are there already.
-
-    What the tokenizer would have made of the texts: its special tokens around them, the text cut so
-    that all fit into `max_length`.
-    """
-    before, after = _added_tokens(tokenizer)
-    kept = np.minimum(literal.lengths, max_length - len(before) - len(after))
-    lengths = kept + len(before) + len(after)
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    values = np.empty(int(offsets[-1]), np.int32)
-    for place, token in enumerate(before):
-        values[offsets[:-1] + place] = token
-    for place, token in enumerate(reversed(after)):
-        values[offsets[1:] - 1 - place] = token
-    within = np.arange(kept.sum()) - np.repeat(np.cumsum(kept) - kept, kept)
-    source = np.repeat(literal.offsets[:-1], kept) + within
-    values[np.repeat(offsets[:-1] + len(before), kept) + within] = literal.values[source]
-    ids = Ragged(values, offsets)
-    # Without a template nothing is an instruction: special tokens pool, as these models were
-    # trained to.
-    return Prompts(ids, np.zeros(len(ids), np.int64), ids.lengths)
-
-
-def _added_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """The special tokens that the tokenizer puts before and after a text."""
-    encoded = tokenizer("a", return_special_tokens_mask=True)
-    ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
-    first = special.index(0)
-    return ids[:first], ids[first + special.count(0) :]
-
-
-def _wrapped(
-    tokenizer: Any, texts: Sequence[str], before: str, after: str, max_length: int
-) -> Prompts:
-    rows: list[list[int]] = []
-    starts: list[int] = []
-    stops: list[int] = []
-    if texts:
-        encoded = tokenizer(
-            [before + text + after for text in texts],
-            return_offsets_mapping=True,
-            return_special_tokens_mask=True,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
+    @property
+    def wants_instruction(self) -> bool:
+        """Whether any side holds `{instruction}`."""
+        return any(
+            "{instruction}" in self._template(side) for side in ("query", "document", "symmetric")
         )
-        columns = ("input_ids", "offset_mapping", "special_tokens_mask")
-        for ids, spans, special, text in zip(
-            *(encoded[name] for name in columns), texts, strict=True
-        ):
-            first, last, cut = _text_tokens(
-                np.array(spans, np.int64).reshape(-1, 2),
-                np.array(special, bool),
-                len(before),
-                len(before) + len(text),
-            )
-            surplus = len(ids) - max_length
-            if surplus > 0:
-                if surplus >= cut - first:
+
+    def for_task(self, task: TaskInstruction) -> Template:
+        """The same template with another task's instruction."""
+        return Template(self.config, task=task, copies=self.copies)
+
+    def pieces(self, side: Side) -> tuple[str, ...]:
+        """What stands before, between and after the copies of the text.
+
+        Raises:
+            BadInputError: If the side wants an instruction, the task has none, and there is no
+                template without one.
+        """
+        template = self._template(side)
+        instruction = ""
+        if "{instruction}" in template:
+            instruction = self._instruction(side)
+            if not instruction:
+                if self.config.uninstructed is None:
                     raise BadInputError(
-                        f"model.max_length={max_length} leaves no room for the text beside the "
-                        f"instruction template; raise it or shorten the template"
+                        f"the template of a {side} holds {{instruction}} and the task has none; "
+                        "give ++task_instructions.default=TEXT"
                     )
-                del ids[cut - surplus : cut]
-                last -= surplus
-            rows.append(ids)
-            starts.append(first)
-            stops.append(last)
-    return Prompts(Ragged.from_rows(rows), np.array(starts, np.int64), np.array(stops, np.int64))
+                template = self.config.uninstructed
+        if template.count("{text}") < self.copies:
+            template = template.replace("{text}", "{text} {text}")
+        pieces = [""]
+        for part in _PLACES.split(template):
+            if part == "{text}":
+                pieces.append("")
+            else:
+                pieces[-1] += instruction if part == "{instruction}" else part
+        return tuple(pieces)
 
+    def strip(self, text: str) -> str:
+        """A text as it is put into the prompt."""
+        if self.config.strip == "both":
+            return text.strip()
+        return text.rstrip() if self.config.strip == "end" else text
 
-def _text_tokens(
-    spans: NDArray[np.int64], special: NDArray[np.bool_], start: int, stop: int
-) -> tuple[int, int, int]:
-    """Where the text's tokens are in a prompt.
+    def identity(self, side: Side) -> dict[str, Any]:
+        """What of a side's template can change an embedding, JSON-able."""
+        pieces = self.pieces(side)
+        settings: dict[str, Any] = {"pieces": list(pieces), "strip": self.config.strip}
+        if len(pieces) > 2 or any(pieces):
+            settings |= {"join": self.config.join}
+        return settings | {"locate": self.config.locate}
 
-    Args:
-        spans: First and one-past-last character of each token, (n, 2).
-        special: Which tokens the tokenizer added, bool (n,).
-        start: First character of the text.
-        stop: One past its last character.
+    def _template(self, side: Side) -> str:
+        if side == "symmetric":
+            return self.config.symmetric or self.config.query
+        return self.config.query if side == "query" else self.config.document
 
-    Returns:
-        The first token that holds characters of the text, one past the last, and one past the last
-        that holds no character of the template's tail: only tokens before it may be cut.
-    """
-    ends = spans[:, 1]
-    begins = np.minimum(spans[:, 0], ends - 1)  # some tokenizers trim the span of a lone space
-    if stop > start:
-        inside = np.flatnonzero(~special & (ends > start) & (begins < stop))
-        if len(inside):
-            first, last = int(inside[0]), int(inside[-1]) + 1
-            return first, last, last - int(ends[last - 1] > stop)
-    before = np.flatnonzero(~special & (ends <= start))
-    after = np.flatnonzero(~special & (ends > start))
-    place = int(before[-1]) + 1 if len(before) else int(after[0]) if len(after) else 0
-    return place, place, place
+    def _instruction(self, side: Side) -> str:
+        instruction = self.task.of(side).strip() if self.task else ""
+        end = self.config.instruction_end
+        if end and instruction and not instruction.endswith(end):
+            instruction = instruction.strip(".") + end
+        return instruction

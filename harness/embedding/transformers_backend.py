@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Iterator
 from functools import cached_property
-from logging import ERROR
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.embedding.batching import token_budget_batches
-from harness.embedding.instructions import Prompts
-from harness.errors import BadInputError
+from harness.embedding.model import POSITIONS_AFTER_PADDING
+from harness.embedding.network import load_network
+from harness.embedding.prompts import Prompts
+from harness.errors import BadInputError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from harness.config import TransformersBackendConfig
     from harness.embedding.model import EmbeddingModel
     from harness.embedding.pooling import Pooling
+
+_RELATIVE_POSITIONS = ("t5", "mt5", "umt5")
 
 Batch = tuple[NDArray[np.int64], NDArray[np.float32], int]
 
@@ -60,39 +63,20 @@ class TransformersBackend:
 
     @cached_property
     def network(self) -> torch.nn.Module:
-        """The backbone in evaluation mode, on the device."""
-        import torch
-        from safetensors import SafetensorError
-        from transformers import AutoModel
-
-        attention = self.config.attention
-        with _quiet():
-            try:
-                network, report = AutoModel.from_pretrained(
-                    self._model.folder,
-                    dtype=getattr(torch, self.dtype),
-                    attn_implementation=None if attention == "auto" else attention,
-                    trust_remote_code=self._model.config.trust_remote_code,
-                    use_safetensors=True,
-                    local_files_only=True,
-                    output_loading_info=True,
-                )
-                network.eval().to(self.device)
-            except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
-                first = (str(error).splitlines() or [type(error).__name__])[0][:200]
-                remedy = "; try backend.attention=eager" if "attention" in first else ""
-                raise BadInputError(
-                    f"no model could be loaded from {self._model.folder}: {first}{remedy}"
-                ) from error
-        # Weights that are not there would be random. A pooler is never read.
-        missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
-        if missing:
+        """The network in evaluation mode, on the device."""
+        network = load_network(
+            self._model,
+            dtype=self.dtype,
+            kernel=self.config.attention,
+            reads=self._pooling.config.reads,
+        )
+        try:
+            return network.to(self.device)
+        except RuntimeError as error:
             raise BadInputError(
-                f"the weights in {self._model.folder} lack {missing[0]} and {len(missing) - 1} "
-                "more tensors that config.json asks for; fetch the model again"
-            )
-        module: torch.nn.Module = network
-        return module
+                f"the model does not fit on {self.device} ({first_line(error)}); use a smaller "
+                "dtype or backend.device=cpu"
+            ) from error
 
     def load(self) -> None:
         """Load the model, so that the first batch is not timed with it."""
@@ -157,29 +141,58 @@ class TransformersBackend:
         import torch
 
         part = prompts.select(batch)
-        lengths = part.ids.lengths
-        longest = max(int(lengths.max(initial=0)), 1)
-        position = np.arange(longest)
-        real = position < lengths[:, None]
-        ids = np.zeros((len(batch), longest), np.int64)  # masked, so any id pads
+        real, pooled = self._masks(part, include_instruction)
+        ids = np.full(real.shape, self._padding_token, np.int64)
         ids[real] = part.ids.values
-        pooled = real
-        if not include_instruction:
-            pooled = (position >= part.text_start[:, None]) & (position < part.text_stop[:, None])
+        inputs = {"input_ids": ids, "attention_mask": real.astype(np.int64)}
+        if self.config.padding_side == "left" and self._wants_positions:
+            inputs["position_ids"] = np.maximum(real.cumsum(axis=1) - 1, 0)
         with torch.inference_mode():
-            states = self.network(
-                input_ids=torch.from_numpy(ids).to(self.device),
-                attention_mask=torch.from_numpy(real.astype(np.int64)).to(self.device),
+            output = self.network(
+                **{name: torch.from_numpy(array).to(self.device) for name, array in inputs.items()},
                 **self._extra_inputs,
-            ).last_hidden_state
+            )
+            states = getattr(output, self._pooling.config.reads)
             embeddings = self._pooling(states, torch.from_numpy(pooled).to(self.device))
             return batch, embeddings.cpu().numpy(), ids.size
+
+    def _masks(
+        self, part: Prompts, include_instruction: bool
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which places of a padded batch hold tokens, and which of those are pooled."""
+        lengths = part.ids.lengths[:, None]
+        longest = max(int(lengths.max(initial=0)), 1)
+        position = np.arange(longest)[None, :]
+        if self.config.padding_side == "left":
+            position = position - (longest - lengths)
+        real = (position >= 0) & (position < lengths)
+        if include_instruction:
+            return real, real
+        return real, real & (position >= part.text_start[:, None])
+
+    @cached_property
+    def _padding_token(self) -> int:
+        # Masked, so any id pads; but RoBERTa and its kin count positions by comparing with theirs.
+        token = getattr(self.network.config, "pad_token_id", None)
+        return token if isinstance(token, int) and token >= 0 else 0
+
+    @cached_property
+    def _wants_positions(self) -> bool:
+        """Whether a left-padded model must be told that positions begin after the padding."""
+        kind = str(self._model.settings.get("model_type"))
+        if kind in POSITIONS_AFTER_PADDING or kind in _RELATIVE_POSITIONS:
+            return False
+        if "position_ids" not in inspect.signature(self.network.forward).parameters:
+            raise BadInputError(
+                f"backend.padding_side=left: {kind} counts positions from the padding; use right"
+            )
+        return True
 
     @cached_property
     def _extra_inputs(self) -> dict[str, Any]:
         # A decoder would build a key-value cache that nobody reads.
-        is_decoder = hasattr(self.network.config, "use_cache")
-        return {"use_cache": False} if is_decoder else {}
+        takes_cache = "use_cache" in inspect.signature(self.network.forward).parameters
+        return {"use_cache": False} if takes_cache else {}
 
 
 def _check_device(device: str) -> None:
@@ -221,21 +234,3 @@ def _release_memory(device: str) -> None:
         import torch
 
         torch.cuda.empty_cache()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers' loading bars and advice off the terminal."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    hide: Callable[[], None] = logging.disable_progress_bar
-    show: Callable[[], None] = logging.enable_progress_bar
-    logging.set_verbosity(ERROR)
-    hide()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            show()

@@ -11,7 +11,6 @@ from harness.cost.flops import (
     QuadraticFlops,
     UnmeasurableError,
     closed_form_flops,
-    head_flops,
     measured_forward_flops,
     padding_share,
     ridge_fit_flops,
@@ -40,7 +39,7 @@ class CostRecord:
         queries: Queries.
         encode_flops_per_document: Mean forward pass of a document, 0 without a model.
         encode_flops_per_query: Mean forward pass of a query, 0 where no model runs for it.
-        head_flops_per_document: 2·d·V where the head reads documents.
+        head_flops_per_document: 2·d·V, and its transform's, where the head reads documents.
         head_flops_per_query: 2·d·V where the head reads queries.
         fit_flops: Fitting the head, for the corpus.
         scoring_flops_per_query: Scoring, from the postings or vectors touched.
@@ -147,8 +146,7 @@ class CostMeter:
                 encode_query = float(forward.at(queries.lengths).mean())
         head_document, head_query, fit, fit_seconds = 0.0, 0.0, 0.0, None
         if work.head_reads_documents:
-            vocabulary, width = self._head.matrix.shape
-            head_document = float(head_flops(width, vocabulary))
+            head_document = self._head.flops_per_text
             head_query = head_document if work.head_reads_queries else 0.0
             if (record := self._head.fit_record) is not None:
                 fit = ridge_fit_flops(
@@ -190,7 +188,9 @@ class CostMeter:
             if counted is not None and closed is not None:
                 length = np.array([model.max_length])
                 ratio = float(closed.at(length)[0] / counted.at(length)[0])
-            self._forward = (counted or closed, ratio)
+            backbone = counted or closed
+            extra = self._encoder.flops_beside_backbone
+            self._forward = (None if backbone is None else backbone + extra, ratio)
         return self._forward
 
     def _encoding(self, passes: list[EncodingRecord], corpus: Texts) -> dict[str, Any]:
@@ -227,7 +227,7 @@ class CostMeter:
         chosen = np.unique(np.linspace(0, len(queries) - 1, count).astype(int))
 
         def tokenise(query: tuple[str, str]) -> Texts:
-            texts = self._encoder.fresh([query[0]], [query[1]], "query")
+            texts = queries.encoder.fresh([query[0]], [query[1]], "query")
             retriever.tokenise(texts)
             return texts
 

@@ -64,7 +64,7 @@ def experiments(
         if not lexical:
             settings["encoder"] = encoder_settings(encoder)
         if any(getattr(part, "similarity", "") == "dot" for part in _parts(config, name)):
-            settings["normalize"] = config.model.normalize
+            settings["normalize"] = encoder.model.normalize
         if "aligned_sparse" in kinds:
             settings["head"] = head.identity()
         label = mode.label() if name == mode.kind else f"{name}-{mode.label()}"

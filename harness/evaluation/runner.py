@@ -15,11 +15,10 @@ from omegaconf import OmegaConf
 from harness.config import RunConfig, build
 from harness.cost.hardware import git_commit, hardware_record, software_record
 from harness.cost.memory import reset_peak_device_bytes
-from harness.embedding.encoder import TextEncoder
-from harness.embedding.model import EmbeddingModel
 from harness.errors import BadInputError, TaskFailedError, explain
 from harness.evaluation.bridge import ModeSearch, TaskTexts, model_meta
 from harness.evaluation.costing import CostMeter
+from harness.evaluation.encoder import build_encoder, with_published_settings
 from harness.evaluation.experiment import (
     Experiment,
     encoder_settings,
@@ -29,6 +28,7 @@ from harness.evaluation.experiment import (
 from harness.evaluation.manifest import run_manifest
 from harness.evaluation.results import StoredResult, read_result, result_path, write_result
 from harness.evaluation.rows import ResultRow, result_rows, with_ratios
+from harness.evaluation.tasks.instruction import task_instruction
 from harness.evaluation.tasks.local import is_local
 from harness.evaluation.tasks.resolve import resolve_tasks
 from harness.progress import say
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from mteb.abstasks.retrieval import AbsTaskRetrieval
 
     from harness.alignment.head import Head
+    from harness.embedding.encoder import TextEncoder
+    from harness.embedding.model import EmbeddingModel
 
 _PACKAGES = ("harness", "torch", "transformers", "mteb", "bm25s", "numpy", "scipy", "pytrec_eval")
 
@@ -68,21 +70,14 @@ class Runner:
     """Evaluates one configuration."""
 
     def __init__(self, config: RunConfig) -> None:
-        self.config = config
         self._results = Path(config.results_dir)
         model: EmbeddingModel = build(config.model)
-        pooling = build(config.pooling)
-        self._encoder = TextEncoder(
-            model=model,
-            pooling=config.pooling,
-            template=build(config.instruction),
-            backend=build(config.backend, model=model, pooling=pooling),
-            store_dir=Path(config.store_dir),
-        )
-        self._head: Head = build(config.head, encoder=self._encoder)
+        self.config = with_published_settings(config, model)
+        self._encoder = build_encoder(self.config, model)
+        self._head: Head = build(self.config.head, encoder=self._encoder)
         self._meter = CostMeter(config.cost, self._encoder, self._head)
+        self._encoders: dict[str, TextEncoder] = {}
         self._experiments: dict[str, dict[str, Experiment]] = {}
-        self._encoder_hash = ""
 
     def run(self) -> RunOutcome:
         """Evaluate what is missing and return every row.
@@ -93,7 +88,12 @@ class Runner:
         logging.getLogger("mteb").setLevel(logging.ERROR)
         outcome = RunOutcome()
         tasks = resolve_tasks(self.config.tasks, cache_dir=Path(self.config.store_dir) / "tasks")
-        self._encoder_hash = settings_hash(encoder_settings(self._encoder))
+        self._encoders = {
+            task.metadata.name: self._encoder.for_task(
+                task_instruction(task, self.config.task_instructions)
+            )
+            for task in tasks
+        }
         self._experiments = {task.metadata.name: self._experiments_on(task) for task in tasks}
         asked = {
             "model": self._encoder.model.name,
@@ -120,7 +120,8 @@ class Runner:
 
     def _experiments_on(self, task: AbsTaskRetrieval) -> dict[str, Experiment]:
         data = task.metadata.revision if is_local(task) else None
-        return experiments(self.config, self._encoder, self._head, data=data)
+        encoder = self._encoders[task.metadata.name]
+        return experiments(self.config, encoder, self._head, data=data)
 
     def _run_task(self, task: AbsTaskRetrieval, outcome: RunOutcome) -> None:
         """Evaluate a task's missing modes; rows of those that finish stay, whatever comes after."""
@@ -131,13 +132,14 @@ class Runner:
             if missing:
                 self._evaluate_modes(task, missing, stored, outcome)
         finally:
+            encoder = settings_hash(encoder_settings(self._encoders[task.metadata.name]))
             for mode, result in stored.items():
                 if result is not None:
                     outcome.rows += result_rows(
                         result,
                         metrics=(task.metadata.main_score, *self.config.metrics),
                         model=self._encoder.model.name,
-                        encoder=self._encoder_hash,
+                        encoder=encoder,
                         kept=mode not in missing,
                     )
 
@@ -149,8 +151,9 @@ class Runner:
         outcome: RunOutcome,
     ) -> None:
         _load(task)
-        texts = TaskTexts(self._encoder)
-        retrievers = self._retrievers()
+        encoder = self._encoders[task.metadata.name]
+        texts = TaskTexts(encoder)
+        retrievers = self._retrievers(encoder)
         counted: set[int] = set()
         for mode in modes:
             say(f"{task.metadata.name}: {mode}")
@@ -163,11 +166,11 @@ class Runner:
                     outcome.texts_encoded += part.encoding.encoded
                     outcome.texts_read += part.encoding.read
 
-    def _retrievers(self) -> dict[str, OnceRetriever]:
+    def _retrievers(self, encoder: TextEncoder) -> dict[str, OnceRetriever]:
         retrievers: dict[str, OnceRetriever] = {}
         for name, mode in self.config.retrieval.items():
             dependencies = Dependencies(
-                name=name, encoder=self._encoder, head=self._head, retrievers=retrievers
+                name=name, encoder=encoder, head=self._head, retrievers=retrievers
             )
             retrievers[name] = OnceRetriever(build(mode, dependencies=dependencies))
         return retrievers

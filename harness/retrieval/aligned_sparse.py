@@ -74,7 +74,7 @@ class AlignedSparseRetriever:
         """See `Retriever`."""
         self._corpus = corpus
         self._head.fit(corpus)
-        size = self._head.matrix.shape[0]
+        size = self._head.vocabulary
         self._allowed = allowed_tokens(
             self._encoder.model.tokenizer,
             size,
@@ -87,7 +87,7 @@ class AlignedSparseRetriever:
             sets = token_sets(corpus.literal_tokens, self._allowed)
         tokens = aligned_tokens(
             self._head,
-            corpus.embeddings,
+            self._head.read(corpus),
             self.config.doc_top_k,
             allowed=self._allowed,
             literal=sets if self.config.scope == "literal" else None,
@@ -113,7 +113,7 @@ class AlignedSparseRetriever:
     def encode(self, queries: Texts) -> None:
         """See `Retriever`."""
         if self._needs_embedding:
-            _ = queries.embeddings
+            _ = self._head.read(queries)
 
     def search(self, queries: Texts, top_k: int) -> Ranking:
         """See `Retriever`."""
@@ -148,7 +148,7 @@ class AlignedSparseRetriever:
         if self.config.query_expansion > 0:
             expansion = aligned_tokens(
                 self._head,
-                queries.embeddings,
+                self._head.read(queries),
                 self.config.query_expansion,
                 allowed=self._allowed,
                 literal=sets if self.config.scope == "literal" else None,
@@ -162,7 +162,7 @@ class AlignedSparseRetriever:
             sets.data = self._idf[sets.indices]
         elif self.config.query_weight == "score":
             tokens = Ragged(sets.indices.astype(np.int32), sets.indptr.astype(np.int64))
-            logits = logits_at(self._head, queries.embeddings, tokens, device=device)
+            logits = logits_at(self._head, self._head.read(queries), tokens, device=device)
             sets.data = weigh(logits, self.config.doc_weight)
         _refuse_infinite(sets.data, f"retrieval.{self._name}")
         return sets

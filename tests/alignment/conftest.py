@@ -20,6 +20,7 @@ class MatrixHead:
         self.matrix = np.asarray(matrix, np.float32)
         self.bias = None if bias is None else np.asarray(bias, np.float32)
         self.blocks = []
+        self.vocabulary = len(self.matrix)
 
     def project(self, embeddings):
         self.blocks.append(len(embeddings))
@@ -40,11 +41,10 @@ class FakeTokenizer:
 class FakeTexts:
     """What a head sees of a corpus."""
 
-    side = "document"
-
-    def __init__(self, tokens, embeddings):
+    def __init__(self, tokens, embeddings, **space):
         self.literal_tokens = Ragged.from_rows(tokens)
-        self.embeddings = np.asarray(embeddings, np.float32)
+        self.embeddings = self.pooled = np.asarray(embeddings, np.float32)
+        self.space = {"weights": "w", "side": "document", **space}
         self.keys = [repr(row).encode() for row in tokens]
 
     def __len__(self):
@@ -65,11 +65,10 @@ def texts():
 def encoder(tmp_path):
     """Makes an encoder of a vocabulary's size, whose store is in tmp_path."""
 
-    def make(vocabulary=6, **space):
+    def make(vocabulary=6):
         return SimpleNamespace(
             model=SimpleNamespace(tokenizer=FakeTokenizer(vocabulary)),
             store_dir=tmp_path / "store",
-            space=lambda side: {"weights": "w", "side": side, **space},
         )
 
     return make

@@ -16,10 +16,10 @@ OUTPUT = WORDS + np.float32(0.5)
 
 class Corpus:
     def __init__(self, width, count=3):
-        self.embeddings = np.ones((count, width if count else 0), np.float32)
+        self.pooled = np.ones((count, width if count else 0), np.float32)
 
     def __len__(self):
-        return len(self.embeddings)
+        return len(self.pooled)
 
 
 @pytest.fixture

@@ -120,8 +120,8 @@ def fitted(encoder, texts):
     """Fits a head on a corpus; no argument, no difference."""
 
     def fit(tokens=TOKENS, regularisation=0.1, **space):
-        head = RidgeHead(RidgeHeadConfig(regularisation=regularisation), encoder=encoder(**space))
-        head.fit(texts(tokens, EMBEDDINGS[: len(tokens)]))
+        head = RidgeHead(RidgeHeadConfig(regularisation=regularisation), encoder=encoder())
+        head.fit(texts(tokens, EMBEDDINGS[: len(tokens)], **space))
         return head
 
     return fit

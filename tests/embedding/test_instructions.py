@@ -1,5 +1,6 @@
 """Templates: the exact token ids that a model reads, and which of them are the text."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,43 +9,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from harness.config import InstructionConfig, ModelConfig, build, parse_component
-from harness.embedding.instructions import Prompts, Template, bare_prompts, literal_tokens
+from harness.config import InstructionConfig, ModelConfig, parse_component
+from harness.embedding import prompts as prompts_module
+from harness.embedding.instructions import TaskInstruction, Template
 from harness.embedding.model import EmbeddingModel
+from harness.embedding.prompts import Layout, Prompts, bare_prompts, literal_tokens
 from harness.embedding.ragged import Ragged
 from harness.errors import BadInputError
 
 CONF = Path(__file__).parents[2] / "conf" / "instruction"
 
-# stories260K puts <s> (1) first; MiniLM stands between [CLS] (101) and [SEP] (102).
-EOL = [1, 274, 415, 293, 262, 377, 302, 331, 410, 467, 313]
-EOL_TAIL = [436, 284, 411, 303, 419, 322, 353, 411, 263, 304, 418, 467, 436]
+PROMPTS = json.loads((Path(__file__).parent / "shipped_prompts.json").read_text())
+"""Every shipped template by side: its pieces for the instruction "Find it.", and the ids of
+"A cat." under two tokenizers, read token by token when they were written down. stories260K puts
+<s> (1) first; MiniLM stands between [CLS] (101) and [SEP] (102)."""
+
 CAT = [447, 280, 294, 426]  # A, ▁c, at, .
-BERT_EOL = [101, 2023, 6251, 1024, 1000]
-BERT_EOL_TAIL = [1000, 2965, 1999, 2028, 2773, 1024, 1000, 102]
 BERT_CAT = [1037, 4937, 1012]
 
-# model, template, side, tokens before the text, tokens of "A cat.", tokens after it
 SHIPPED = [
-    ("stories", "e5", "query", [1, 410, 456, 425, 285, 422, 467, 410], CAT, []),
-    (
-        "stories",
-        "e5",
-        "document",
-        [1, 282, 412, 419, 419, 412, 428, 411, 467, 410],
-        CAT,
-        [],
-    ),
-    ("stories", "sgpt", "query", [1, 410, 508], CAT, [509]),
-    ("stories", "sgpt", "document", [1, 410, 126], CAT, [128]),
-    ("stories", "prompteol", "query", EOL, CAT, EOL_TAIL),
-    ("stories", "prompteol", "document", EOL, CAT, EOL_TAIL),
-    ("minilm", "e5", "query", [101, 23032, 1024], BERT_CAT, [102]),
-    ("minilm", "e5", "document", [101, 6019, 1024], BERT_CAT, [102]),
-    ("minilm", "sgpt", "query", [101, 1031], BERT_CAT, [1033, 102]),
-    ("minilm", "sgpt", "document", [101, 1063], BERT_CAT, [1065, 102]),
-    ("minilm", "prompteol", "query", BERT_EOL, BERT_CAT, BERT_EOL_TAIL),
-    ("minilm", "prompteol", "document", BERT_EOL, BERT_CAT, BERT_EOL_TAIL),
+    (model, name, side)
+    for name, sides in PROMPTS.items()
+    for side in sides
+    for model in ("stories", "minilm")
 ]
 
 
@@ -69,17 +56,31 @@ def tokenizers(request):
     return Tokenizers(request)
 
 
-def shipped(name):
-    settings = OmegaConf.load(CONF / f"{name}.yaml")
-    return build(parse_component("instruction", settings, where="instruction"))
+def shipped(name, **settings):
+    """A shipped template as Hydra composes it: its file over the one of no template."""
+    parts = [OmegaConf.load(CONF / f"{file}.yaml") for file in ("none", name)]
+    merged = OmegaConf.merge(*parts)
+    merged.pop("defaults", None)
+    return Template(parse_component("instruction", merged, where="instruction"), **settings)
 
 
-def template(text):
-    return Template(InstructionConfig(query=text, document=text))
+def template(text, **settings):
+    return Template(InstructionConfig(query=text, document=text, **settings))
 
 
-def tokenise(template, tokenizer, *texts, side="query", max_length=512):
-    return template.tokenise(tokenizer, texts, side=side, max_length=max_length)
+def layout_of(template, side="query", max_length=512, **settings):
+    return Layout(
+        pieces=template.pieces(side),
+        max_length=max_length,
+        join_tokens=template.config.join == "tokens",
+        count_text=template.config.locate == "count",
+        **settings,
+    )
+
+
+def tokenise(template, tokenizer, *texts, **layout):
+    texts = [template.strip(text) for text in texts]
+    return prompts_module.tokenise(tokenizer, texts, layout_of(template, **layout))
 
 
 def text_of(prompts, row=0):
@@ -88,50 +89,52 @@ def text_of(prompts, row=0):
 
 def test_every_shipped_template_is_tested_here():
     files = {file.stem for file in CONF.glob("*.yaml")}
-    assert files == {"none"} | {name for _, name, *_ in SHIPPED}
+    assert files == {"none", "auto", *PROMPTS}
 
 
-@pytest.mark.parametrize(("model", "name", "side", "before", "text", "after"), SHIPPED)
+def expected(model, name, side):
+    found = PROMPTS[name][side][model]
+    return found["before"], found["text"], found["after"]
+
+
+def of_task(name):
+    return shipped(name, task=TaskInstruction("Find it."), copies=2 if name == "echo" else 1)
+
+
+@pytest.mark.parametrize(("model", "name", "side"), SHIPPED)
 class TestShippedTemplates:
-    def test_exact_ids(self, tokenizers, model, name, side, before, text, after):
-        prompts = tokenise(shipped(name), tokenizers[model], "A cat.", side=side)
+    def test_exact_ids(self, tokenizers, model, name, side):
+        before, text, after = expected(model, name, side)
+        template = of_task(name)
+        assert list(template.pieces(side)) == PROMPTS[name][side]["pieces"]
+        prompts = tokenise(template, tokenizers[model], "A cat.", side=side)
         assert prompts.ids[0].tolist() == before + text + after
         assert prompts.text_start.tolist() == [len(before)]
         assert prompts.text_stop.tolist() == [len(before + text)]
 
-    def test_empty_text(self, tokenizers, model, name, side, before, text, after):
-        prompts = tokenise(shipped(name), tokenizers[model], "", side=side)
-        assert prompts.ids[0].tolist() == before + after
-        assert prompts.text_start.tolist() == prompts.text_stop.tolist() == [len(before)]
+    def test_what_surrounds_the_text_is_never_cut(self, tokenizers, model, name, side):
+        before, text, after = expected(model, name, side)
+        if not any(PROMPTS[name][side]["pieces"]):
+            pytest.skip("nothing surrounds the text")
+        tokenizer, template = tokenizers[model], of_task(name)
+        empty = tokenise(template, tokenizer, "", side=side)
+        room = len(empty.ids[0]) + 4
+        ids = tokenise(template, tokenizer, "A cat." * 500, side=side, max_length=room)
+        ids = ids.ids[0].tolist()
+        assert room - 1 <= len(ids) <= room  # two copies lose the same
+        whole = tokenise(template, tokenizer, "A cat." * 500, side=side, max_length=10_000)
+        assert ids[: len(before) // 2] == whole.ids[0].tolist()[: len(before) // 2]
+        assert ids[len(ids) - len(after) :] == after
+        if name != "echo":
+            assert ids[: len(before)] == before
 
-    def test_only_the_text_is_cut(self, tokenizers, model, name, side, before, text, after):
-        room = len(before + after)
-        for kept in (1, 2):
-            prompts = tokenise(
-                shipped(name), tokenizers[model], "A cat.", side=side, max_length=room + kept
-            )
-            assert prompts.ids[0].tolist() == before + text[:kept] + after
-            assert text_of(prompts) == text[:kept]
-
-    def test_long_text_fills_the_length(self, tokenizers, model, name, side, before, text, after):
-        prompts = tokenise(
-            shipped(name), tokenizers[model], "A cat." * 500, side=side, max_length=64
-        )
-        ids = prompts.ids[0].tolist()
-        assert len(ids) == 64
-        assert ids[: len(before)] == before
-        assert ids[64 - len(after) :] == after
-        assert (prompts.text_start[0], prompts.text_stop[0]) == (len(before), 64 - len(after))
-
-    def test_no_room(self, tokenizers, model, name, side, before, text, after):
+    def test_no_room(self, tokenizers, model, name, side):
+        if not any(PROMPTS[name][side]["pieces"]):
+            pytest.skip("nothing surrounds the text")
+        tokenizer, template = tokenizers[model], of_task(name)
+        room = len(tokenise(template, tokenizer, "", side=side).ids[0])
         with pytest.raises(BadInputError, match="no room for the text") as error:
-            tokenise(
-                shipped(name),
-                tokenizers[model],
-                "A cat.",
-                side=side,
-                max_length=len(before + after),
-            )
+            tokenise(template, tokenizer, "A cat sat on it.", side=side, max_length=room)
         assert "\n" not in str(error.value)
 
 
@@ -277,7 +280,7 @@ def test_bare_prompts_are_what_the_tokenizer_makes_of_the_texts(tokenizers, name
     tokenizer = tokenizers[name]
     expected = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
     literal = literal_tokens(tokenizer, texts, max_length=max_length)
-    prompts = bare_prompts(tokenizer, literal, max_length=max_length)
+    prompts = bare_prompts(tokenizer, literal, Layout(max_length=max_length))
     assert [row.tolist() for row in prompts.ids] == expected
     assert prompts.text_start.tolist() == [0] * len(texts)
     assert prompts.text_stop.tolist() == [len(row) for row in expected]

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from harness.config import InstructionConfig, ModelConfig, TransformersBackendConfig, build
+from harness.config import ModelConfig, TransformersBackendConfig, build
 from harness.config import parse_component as parse
-from harness.embedding.instructions import Prompts, Template
 from harness.embedding.model import EmbeddingModel
+from harness.embedding.prompts import Layout, Prompts, tokenise
 from harness.embedding.ragged import Ragged
 from harness.embedding.transformers_backend import TransformersBackend
 from harness.errors import BadInputError
@@ -85,9 +85,7 @@ def prompts_of(rows, starts=None, stops=None):
 
 def tokenised(folder, texts, max_length=None):
     model = EmbeddingModel(ModelConfig(path=str(folder), max_length=max_length))
-    return Template(InstructionConfig()).tokenise(
-        model.tokenizer, texts, side="document", max_length=model.max_length
-    )
+    return tokenise(model.tokenizer, texts, Layout(max_length=model.max_length))
 
 
 def embedded(backend, prompts, *, include_instruction=True):
@@ -132,6 +130,7 @@ def test_stories_equals_transformers_one_text_at_a_time(stories):
         "mean": [state.mean(0) for state in states],
         "last_token": [state[-1] for state in states],
         "cls": [state[0] for state in states],
+        "max": [state.max(0) for state in states],
         "weighted_mean": [
             (state * weight).sum(0) / weight.sum()
             for state, weight in zip(states, position, strict=True)
@@ -142,21 +141,25 @@ def test_stories_equals_transformers_one_text_at_a_time(stories):
         close(found, np.array(vectors))
 
 
-@pytest.mark.parametrize("pooling", ["mean", "weighted_mean", "last_token", "cls"])
+@pytest.mark.parametrize("pooling", ["mean", "weighted_mean", "last_token", "cls", "max"])
 def test_instruction_tokens_stay_out_when_asked(tiny_llama, pooling):
-    rows = [[0, 5, 6, 7, 8], [0, 9], [0, 3, 4], [0, 8, 8]]
-    starts, stops = [2, 1, 1, 1], [4, 2, 3, 1]  # the last text is empty
+    rows = [[0, 5, 6, 7, 8], [0, 9], [0, 3, 4], [0]]
+    starts, stops = (
+        [2, 1, 1, 1],
+        [4, 2, 3, 1],
+    )  # what follows the first text counts; the last is empty
     prompts = prompts_of(rows, starts, stops)
     found = embedded(backend(tiny_llama, pooling), prompts, include_instruction=False)
     states = alone(tiny_llama, prompts.ids)
-    for vector, state, start, stop in zip(found, states, starts, stops, strict=True):
-        text = state[start:stop]
+    for vector, state, start in zip(found, states, starts, strict=True):
+        text = state[start:]
         weight = np.arange(1, len(text) + 1)[:, None]
         expected = {
             "mean": lambda text=text: text.mean(0),
             "weighted_mean": lambda text=text, w=weight: (text * w).sum(0) / w.sum(),
             "last_token": lambda text=text: text[-1],
             "cls": lambda text=text: text[0],
+            "max": lambda text=text: text.max(0),
         }[pooling]
         wanted = expected() if len(text) else np.zeros(16)
         close(vector, wanted)

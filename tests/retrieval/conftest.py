@@ -55,10 +55,14 @@ class FakeHead:
 
     def __init__(self, matrix):
         self.matrix = np.asarray(matrix, np.float32)
+        self.vocabulary = len(self.matrix)
         self.fitted = []
 
     def fit(self, corpus):
         self.fitted.append(corpus)
+
+    def read(self, texts):
+        return texts.embeddings
 
     def project(self, embeddings):
         return embeddings
@@ -109,7 +113,7 @@ class FakeRetriever:
 def _dependencies(*, head=None, words=(), normalize=False, retrievers=None, name="mode"):
     encoder = SimpleNamespace(
         model=SimpleNamespace(
-            tokenizer=FakeTokenizer(words), config=SimpleNamespace(normalize=normalize)
+            tokenizer=FakeTokenizer(words), normalize=normalize
         ),
         backend=SimpleNamespace(device="cpu"),
     )

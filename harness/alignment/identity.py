@@ -1,0 +1,62 @@
+"""The head of embeddings that are token weights already, as SPLADE's are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.config import identity
+from harness.errors import BadInputError
+
+if TYPE_CHECKING:
+    from harness.alignment.head import FitRecord
+    from harness.config import IdentityHeadConfig
+    from harness.embedding.encoder import TextEncoder, Texts
+
+
+class IdentityHead:
+    """logits = embedding, V wide; nothing is multiplied."""
+
+    needs_corpus = False
+    fit_record: FitRecord | None = None
+    bias: NDArray[np.float32] | None = None
+    matrix: NDArray[np.float32] | None = None
+    flops_per_text = 0.0
+
+    def __init__(self, config: IdentityHeadConfig, *, encoder: TextEncoder) -> None:
+        self.config = config
+        self._encoder = encoder
+        self._width = 0
+
+    def identity(self) -> dict[str, Any]:
+        """See `Head`."""
+        return identity(self.config)
+
+    def fit(self, corpus: Texts) -> None:
+        """Check that embeddings are as wide as the vocabulary.
+
+        Raises:
+            BadInputError: If they are not.
+        """
+        self._width = self.read(corpus).shape[1] if len(corpus) else self.vocabulary
+        known = len(self._encoder.model.tokenizer)
+        if self._width < known:
+            raise BadInputError(
+                f"head=identity: embeddings are {self._width} wide and the tokenizer knows "
+                f"{known:,} tokens; it belongs to pooling=splade"
+            )
+
+    @property
+    def vocabulary(self) -> int:
+        """See `Head`."""
+        return self._width or len(self._encoder.model.tokenizer)
+
+    def read(self, texts: Texts) -> NDArray[np.float32]:
+        """See `Head`: token weights, whatever follows them."""
+        return texts.pooled
+
+    def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The embedding itself."""
+        return embeddings

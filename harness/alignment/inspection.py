@@ -1,0 +1,114 @@
+"""What a model reads of one text, and what its embedding aligns to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.alignment.aligned_tokens import aligned_tokens
+from harness.alignment.vocabulary import WORD_BEGINNINGS, allowed_tokens
+
+if TYPE_CHECKING:
+    from harness.alignment.head import Head
+    from harness.embedding.encoder import TextEncoder
+    from harness.embedding.instructions import Side
+
+_SPACE = "\u2423"
+
+
+@dataclass(frozen=True)
+class PromptToken:
+    """One token that the model reads.
+
+    Attributes:
+        id: Its id.
+        token: As a person reads it, a space before it shown as one.
+        pooled: Whether its state is pooled.
+    """
+
+    id: int
+    token: str
+    pooled: bool
+
+
+@dataclass(frozen=True)
+class AlignedToken:
+    """One token with a large logit.
+
+    Attributes:
+        id: Its id.
+        token: As a person reads it.
+        weight: The logit.
+        literal: Whether it is one of the text's own tokens.
+    """
+
+    id: int
+    token: str
+    weight: float
+    literal: bool
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """One text under one template and instruction.
+
+    Attributes:
+        prompt: The exact text that is tokenised, before any cut.
+        tokens: What the model reads.
+        aligned: The aligned tokens, by descending weight.
+    """
+
+    prompt: str
+    tokens: list[PromptToken]
+    aligned: list[AlignedToken]
+
+
+def inspect_text(
+    encoder: TextEncoder, head: Head, text: str, *, side: Side, top_k: int
+) -> Inspection:
+    """Encode one text and read its embedding through a fitted head.
+
+    Args:
+        encoder: With the template bound to its instruction.
+        head: See `Head`; fitted.
+        text: The bare text.
+        side: Which template.
+        top_k: Aligned tokens wanted; special tokens are left out.
+    """
+    tokenizer = encoder.model.tokenizer
+    texts = encoder.fresh(["text"], [text], side)
+    ids = texts.prompts.ids[0].tolist()
+    start = int(texts.prompts.text_start[0])
+    pooled = np.arange(len(ids)) >= (0 if encoder.pools_instruction else start)
+    allowed = allowed_tokens(
+        tokenizer, head.vocabulary, drop_special=True, drop_punctuation=False, drop_stopwords=False
+    )
+    aligned = aligned_tokens(
+        head, head.read(texts), top_k, allowed=allowed, device=encoder.backend.device
+    )
+    literal = set(texts.literal_tokens[0].tolist())
+    return Inspection(
+        prompt=encoder.template.strip(text).join(encoder.template.pieces(side)),
+        tokens=[
+            PromptToken(token, readable_token(tokenizer, token), bool(counts))
+            for token, counts in zip(ids, pooled, strict=True)
+        ],
+        aligned=[
+            AlignedToken(token, readable_token(tokenizer, token), float(weight), token in literal)
+            for token, weight in zip(aligned.ids[0].tolist(), aligned.weights[0], strict=True)
+            if token >= 0
+        ],
+    )
+
+
+def readable_token(tokenizer: Any, token: int) -> str:
+    """A token as a person reads it; a space that it begins with is shown as `␣`."""
+    piece = tokenizer.convert_ids_to_tokens(token)
+    if token in tokenizer.all_special_ids:
+        return str(piece)
+    decoded = tokenizer.convert_tokens_to_string([piece])
+    if piece.startswith(WORD_BEGINNINGS):
+        return _SPACE + str(decoded).removeprefix(" ")
+    return str(decoded)

@@ -1,0 +1,184 @@
+"""An encoder's masked-language-model head, read from its weights alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.alignment.linear import TiedHead
+from harness.cost.flops import head_flops
+from harness.embedding.tensors import TensorPlace, find_tensor
+from harness.errors import BadInputError
+from harness.files import read_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+    from harness.config import MlmHeadConfig
+    from harness.embedding.encoder import TextEncoder
+
+
+@dataclass(frozen=True)
+class _Names:
+    """Under which names a family of encoders keeps its head.
+
+    Attributes:
+        dense: Weight (and, with another ending, bias) of the transform's dense layer.
+        norm: Weight of the transform's normalisation.
+        decoder: The output matrix; the first of these that is there. The rest are the word
+            embeddings that it may be tied to.
+        bias: The output bias.
+        activation: The key of `config.json` that names the transform's activation.
+    """
+
+    dense: str
+    norm: str
+    decoder: tuple[str, ...]
+    bias: tuple[str, ...]
+    activation: str = "hidden_act"
+
+
+_BERT = _Names(
+    dense="cls.predictions.transform.dense.weight",
+    norm="cls.predictions.transform.LayerNorm.weight",
+    decoder=("cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"),
+    bias=("cls.predictions.bias", "cls.predictions.decoder.bias"),
+)
+
+
+def _roberta(prefix: str) -> _Names:
+    return _Names(
+        dense="lm_head.dense.weight",
+        norm="lm_head.layer_norm.weight",
+        decoder=("lm_head.decoder.weight", f"{prefix}.embeddings.word_embeddings.weight"),
+        bias=("lm_head.bias", "lm_head.decoder.bias"),
+        activation="",  # always the exact GELU
+    )
+
+
+_FAMILIES = {
+    "bert": _BERT,
+    "roberta": _roberta("roberta"),
+    "xlm-roberta": _roberta("roberta"),
+    "camembert": _roberta("roberta"),
+    "mpnet": _roberta("mpnet"),
+    "distilbert": _Names(
+        dense="vocab_transform.weight",
+        norm="vocab_layer_norm.weight",
+        decoder=("vocab_projector.weight", "distilbert.embeddings.word_embeddings.weight"),
+        bias=("vocab_projector.bias",),
+        activation="activation",
+    ),
+    "modernbert": _Names(
+        dense="head.dense.weight",
+        norm="head.norm.weight",
+        decoder=("decoder.weight", "model.embeddings.tok_embeddings.weight"),
+        bias=("decoder.bias",),
+        activation="classifier_activation",
+    ),
+}
+
+
+class MlmHead(TiedHead):
+    """logits = E·norm(act(W·h + b)) + c: the head that predicts masked tokens.
+
+    The transform is `project`, E the matrix, c the bias.
+    """
+
+    def __init__(self, config: MlmHeadConfig, *, encoder: TextEncoder) -> None:
+        super().__init__(config, encoder=encoder)
+
+    @cached_property
+    def bias(self) -> NDArray[np.float32] | None:  # type: ignore[override]
+        """float32 (V,)."""
+        place = find_tensor(self._source, self._family.bias)
+        return None if place is None else place.read()
+
+    @property
+    def flops_per_text(self) -> float:
+        """See `Head`: 2·d·V, and 2·d² of the transform."""
+        width = self._place.shape[1]
+        return super().flops_per_text + float(head_flops(width, width))
+
+    def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The transform of embeddings (n, d): float32 (n, d)."""
+        import torch
+
+        with torch.inference_mode():
+            vectors = torch.from_numpy(np.array(super().project(embeddings)))
+            projected: NDArray[np.float32] = self._transform(vectors).numpy()
+            return projected
+
+    @cached_property
+    def _transform(self) -> torch.nn.Module:
+        import torch
+        from transformers.activations import get_activation
+
+        names, settings = self._family, self._settings
+        weight, dense_bias = self._tensor(names.dense), self._bias_of(names.dense)
+        scale, shift = self._tensor(names.norm), self._bias_of(names.norm)
+        dense = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=dense_bias is not None)
+        epsilon = settings.get("layer_norm_eps", settings.get("norm_eps", 1e-12))
+        if settings.get("model_type") == "distilbert":
+            epsilon = 1e-12
+        norm = torch.nn.LayerNorm(len(scale), eps=float(epsilon), bias=shift is not None)
+        dense.weight.data, norm.weight.data = torch.from_numpy(weight), torch.from_numpy(scale)
+        if dense_bias is not None:
+            dense.bias.data = torch.from_numpy(dense_bias)
+        if shift is not None:
+            norm.bias.data = torch.from_numpy(shift)
+        automatic: Any = get_activation  # untyped in transformers
+        activation = automatic(settings.get(names.activation, "gelu"))
+        return torch.nn.Sequential(dense, activation, norm).eval()
+
+    @cached_property
+    def _settings(self) -> Mapping[str, Any]:
+        return read_json(self._source / "config.json")
+
+    @cached_property
+    def _family(self) -> _Names:
+        kind = str(self._settings.get("model_type"))
+        if kind not in _FAMILIES:
+            raise BadInputError(
+                f"head=mlm knows {', '.join(_FAMILIES)}, not {kind}; use head=tied or head=ridge"
+            )
+        return _FAMILIES[kind]
+
+    def _names(self) -> tuple[str, ...]:
+        # Word embeddings alone are no head: without its transform it would be a random one.
+        self._tensor(self._family.dense)
+        return self._family.decoder
+
+    def _tensor(self, name: str) -> NDArray[np.float32]:
+        return self._found(name).read()
+
+    def _bias_of(self, name: str) -> NDArray[np.float32] | None:
+        place = find_tensor(self._source, (f"{name.removesuffix('weight')}bias",))
+        return None if place is None else place.read()
+
+    def _found(self, name: str) -> TensorPlace:
+        place = find_tensor(
+            self._source, (name, name.replace("LayerNorm.weight", "LayerNorm.gamma"))
+        )
+        if place is None:
+            raise BadInputError(self._absent())
+        return place
+
+    def _absent(self) -> str:
+        return (
+            f"head=mlm: {self._source} holds no masked-language-model head; give "
+            "head.path=BACKBONE, or use head=tied or head=ridge"
+        )
+
+
+def has_mlm_head(folder: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether a model's folder holds a masked-language-model head that `MlmHead` can read."""
+    names = _FAMILIES.get(str(settings.get("model_type")))
+    return names is not None and find_tensor(folder, (names.dense,)) is not None

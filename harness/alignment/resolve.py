@@ -1,0 +1,39 @@
+"""Which head `auto` stands for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.alignment.linear import lm_head_names
+from harness.alignment.mlm import has_mlm_head
+from harness.config import (
+    AutoHeadConfig,
+    ComponentConfig,
+    IdentityHeadConfig,
+    LmHeadConfig,
+    MlmHeadConfig,
+    RidgeHeadConfig,
+)
+
+if TYPE_CHECKING:
+    from harness.config import PoolingConfig
+    from harness.embedding.model import EmbeddingModel
+
+
+def head_of(
+    config: ComponentConfig, model: EmbeddingModel, pooling: PoolingConfig
+) -> ComponentConfig:
+    """The head that `auto` stands for; any other one as it is.
+
+    What pools to token weights has them as its head; else the model's own LM head is taken, its
+    masked-language-model head, or the closed-form one.
+    """
+    if not isinstance(config, AutoHeadConfig):
+        return config
+    if pooling.reads == "logits":
+        return IdentityHeadConfig()
+    if model.find_tensor(lm_head_names(model.settings)) is not None:
+        return LmHeadConfig()
+    if has_mlm_head(model.folder, model.settings):
+        return MlmHeadConfig()
+    return RidgeHeadConfig()

@@ -1,0 +1,85 @@
+"""Every setting as a typed, validated dataclass: one per component, one per command.
+
+A component is a pair: the dataclass in this room, registered under its group and kind, and the
+class that it names as `implementation`. A bad value raises `BadInputError` before anything is
+loaded.
+"""
+
+from harness.components import ComponentConfig, build, identity, parse, parse_component
+from harness.config.alignment import (
+    AutoHeadConfig,
+    IdentityHeadConfig,
+    LinearHeadConfig,
+    LmHeadConfig,
+    MlmHeadConfig,
+    RidgeHeadConfig,
+    TiedHeadConfig,
+)
+from harness.config.commands import EncoderRunConfig, InspectConfig, ReportConfig, RunConfig
+from harness.config.embedding import (
+    AutoInstructionConfig,
+    AutoPoolingConfig,
+    BosPoolingConfig,
+    ClsPoolingConfig,
+    EchoPoolingConfig,
+    EosPoolingConfig,
+    InstructionConfig,
+    LastTokenPoolingConfig,
+    MaxPoolingConfig,
+    MeanPoolingConfig,
+    ModelConfig,
+    PoolingConfig,
+    SpladePoolingConfig,
+    TransformersBackendConfig,
+    WeightedMeanPoolingConfig,
+)
+from harness.config.evaluation import CostConfig, TasksConfig
+from harness.config.retrieval import (
+    AlignedSparseConfig,
+    Bm25Config,
+    DenseConfig,
+    HybridConfig,
+    RetrievalConfig,
+)
+
+# Who parses a configuration needs the dataclasses registered, so the functions are had here.
+__all__ = [
+    "AlignedSparseConfig",
+    "AutoHeadConfig",
+    "AutoInstructionConfig",
+    "AutoPoolingConfig",
+    "Bm25Config",
+    "BosPoolingConfig",
+    "ClsPoolingConfig",
+    "ComponentConfig",
+    "CostConfig",
+    "DenseConfig",
+    "EchoPoolingConfig",
+    "EncoderRunConfig",
+    "EosPoolingConfig",
+    "HybridConfig",
+    "IdentityHeadConfig",
+    "InspectConfig",
+    "InstructionConfig",
+    "LastTokenPoolingConfig",
+    "LinearHeadConfig",
+    "LmHeadConfig",
+    "MaxPoolingConfig",
+    "MeanPoolingConfig",
+    "MlmHeadConfig",
+    "ModelConfig",
+    "PoolingConfig",
+    "ReportConfig",
+    "RetrievalConfig",
+    "RidgeHeadConfig",
+    "RunConfig",
+    "SpladePoolingConfig",
+    "TasksConfig",
+    "TiedHeadConfig",
+    "TransformersBackendConfig",
+    "WeightedMeanPoolingConfig",
+    "build",
+    "identity",
+    "parse",
+    "parse_component",
+]

@@ -1,0 +1,291 @@
+"""Text to embedding: model, pooling, instruction, backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from harness.components import ComponentConfig, at_least, component, one_of, require, unscored
+
+
+@component("model", "huggingface", "harness.embedding.model:EmbeddingModel")
+@dataclass(kw_only=True)
+class ModelConfig(ComponentConfig):
+    """A Hugging Face model, from a folder, an installed package or the hub.
+
+    A folder with adapters alone (`adapter_config.json` without weights) stands for its base model
+    with that adapter.
+
+    Attributes:
+        name: `organisation/model`, as in results and tables; from `path` when absent.
+        path: A local folder, or `pkg://package/folder` inside an installed package; without it
+            `name` is looked up on the hub.
+        revision: The hub revision; a folder is identified by its content instead.
+        adapters: LoRA adapters in order, each a folder, `pkg://package/folder` or
+            `organisation/model@revision` on the hub. All but the last are merged into the weights,
+            the last is stacked on top, as LLM2Vec does.
+        merge_last_adapter: Whether the last adapter is merged too: faster, and in bfloat16 not
+            bit-equal.
+        attention: `causal` or `bidirectional`; the model's own when absent.
+        max_length: Longest input in tokens, template and special tokens included; the model's own
+            limit when absent.
+        text_max_length: Most tokens of the text alone, template and special tokens not counted.
+        normalize: Whether the model's embedding is L2-normalised (matters to `similarity=dot`);
+            when absent, what a sentence-transformers folder says, else not.
+        similarity: How the model's embeddings are compared, `cosine` or `dot`; when absent, what a
+            sentence-transformers folder says, else `cosine`.
+        trust_remote_code: Whether code shipped with the model may run.
+    """
+
+    kind: str = "huggingface"
+    name: str | None = None
+    path: str | None = None
+    revision: str | None = None
+    adapters: list[str] = field(default_factory=list)
+    merge_last_adapter: bool = False
+    attention: str | None = None
+    max_length: int | None = None
+    text_max_length: int | None = None
+    normalize: bool | None = None
+    similarity: str | None = None
+    trust_remote_code: bool = False
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        require(
+            bool(self.name or self.path), "name: give model.name=org/model or model.path=FOLDER"
+        )
+        if self.attention is not None:
+            one_of("attention", self.attention, ("causal", "bidirectional"))
+        if self.similarity is not None:
+            one_of("similarity", self.similarity, ("cosine", "dot"))
+        at_least("max_length", self.max_length, 8)
+        at_least("text_max_length", self.text_max_length, 1)
+        require(all(self.adapters), "adapters names an empty one; give folders or hub names")
+
+
+@dataclass(kw_only=True)
+class PoolingConfig(ComponentConfig):
+    """What all poolings share.
+
+    Attributes:
+        include_instruction: Whether the tokens before the text are pooled too. What follows the
+            text always is.
+    """
+
+    needs_first: ClassVar[str | None] = None
+    """The special token, `bos`, that a prompt is made to begin with."""
+    needs_last: ClassVar[str | None] = None
+    """The special token, `eos`, that a prompt is made to end with."""
+    copies: ClassVar[int] = 1
+    """How often the text stands in its prompt; the last copy counts as the text."""
+    reads: ClassVar[str] = "last_hidden_state"
+    """The model's output that is pooled: token states, or `logits` over the vocabulary."""
+
+    include_instruction: bool = True
+
+
+@component("pooling", "auto", "harness.embedding.folder_settings:pooling_of")
+@dataclass(kw_only=True)
+class AutoPoolingConfig(ComponentConfig):
+    """What the model's sentence-transformers folder says, else the mean."""
+
+    kind: str = "auto"
+
+
+@component("pooling", "mean", "harness.embedding.pooling:MeanPooling")
+@dataclass(kw_only=True)
+class MeanPoolingConfig(PoolingConfig):
+    """The mean of the token states."""
+
+    kind: str = "mean"
+
+
+@component("pooling", "weighted_mean", "harness.embedding.pooling:WeightedMeanPooling")
+@dataclass(kw_only=True)
+class WeightedMeanPoolingConfig(PoolingConfig):
+    """The mean weighted by position 1, 2, 3, … (SGPT)."""
+
+    kind: str = "weighted_mean"
+
+
+@component("pooling", "max", "harness.embedding.pooling:MaxPooling")
+@dataclass(kw_only=True)
+class MaxPoolingConfig(PoolingConfig):
+    """The largest value of each dimension over the token states."""
+
+    kind: str = "max"
+
+
+@component("pooling", "last_token", "harness.embedding.pooling:LastTokenPooling")
+@dataclass(kw_only=True)
+class LastTokenPoolingConfig(PoolingConfig):
+    """The state of the last token, whichever it is."""
+
+    kind: str = "last_token"
+
+
+@component("pooling", "eos", "harness.embedding.pooling:LastTokenPooling")
+@dataclass(kw_only=True)
+class EosPoolingConfig(PoolingConfig):
+    """The state of the end-of-sequence token, which is appended where the tokenizer adds none."""
+
+    needs_last: ClassVar[str | None] = "eos"
+
+    kind: str = "eos"
+
+
+@component("pooling", "cls", "harness.embedding.pooling:ClsPooling")
+@dataclass(kw_only=True)
+class ClsPoolingConfig(PoolingConfig):
+    """The state of the first pooled token."""
+
+    kind: str = "cls"
+
+
+@component("pooling", "bos", "harness.embedding.pooling:ClsPooling")
+@dataclass(kw_only=True)
+class BosPoolingConfig(PoolingConfig):
+    """The state of the beginning-of-sequence token, put in front where the tokenizer adds none."""
+
+    needs_first: ClassVar[str | None] = "bos"
+
+    kind: str = "bos"
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        require(
+            self.include_instruction,
+            "include_instruction=false: the beginning of the sequence stands before the text; "
+            "use pooling=cls",
+        )
+
+
+@component("pooling", "echo", "harness.embedding.pooling:EchoPooling")
+@dataclass(kw_only=True)
+class EchoPoolingConfig(PoolingConfig):
+    """The text twice, the second copy pooled (Springer et al., arXiv 2402.15449).
+
+    Use a template that holds `{text}` twice, such as `instruction=echo`; one that holds it once is
+    given the text, a space and the text again.
+
+    Attributes:
+        of: What the second copy and what follows it are pooled by: `mean`, `weighted_mean` or
+            `last_token`.
+    """
+
+    copies: ClassVar[int] = 2
+
+    kind: str = "echo"
+    include_instruction: bool = False
+    of: str = "mean"
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        require(
+            not self.include_instruction,
+            "include_instruction=true: echo pools the second copy alone; use pooling=mean",
+        )
+        one_of("of", self.of, ("mean", "weighted_mean", "last_token"))
+
+
+@component("pooling", "splade", "harness.embedding.pooling:SpladePooling")
+@dataclass(kw_only=True)
+class SpladePoolingConfig(PoolingConfig):
+    """The largest log(1 + relu) of each token's masked-language-model logits: V wide (SPLADE)."""
+
+    reads: ClassVar[str] = "logits"
+
+    kind: str = "splade"
+
+
+@component("instruction", "auto", "harness.embedding.folder_settings:instruction_of")
+@dataclass(kw_only=True)
+class AutoInstructionConfig(ComponentConfig):
+    """The prompts of the model's sentence-transformers folder, else none."""
+
+    kind: str = "auto"
+
+
+@component("instruction", "template", "harness.embedding.instructions:Template")
+@dataclass(kw_only=True)
+class InstructionConfig(ComponentConfig):
+    """What surrounds a text before it is tokenised, by side.
+
+    In each template `{text}` stands for the text, once (twice for `pooling=echo`), and
+    `{instruction}` for the task's instruction.
+
+    Attributes:
+        query: Template of a query.
+        document: Template of a document.
+        symmetric: Template of both sides of a symmetric task; the query's when absent.
+        uninstructed: Template of a side that the task gives no instruction, where its own template
+            wants one.
+        join: `text` tokenises the whole prompt; `tokens` tokenises what surrounds the text apart
+            and puts its tokens around those of the text, so that none merge (SGPT).
+        locate: Where the text begins: `offsets` takes the first token with a character of it;
+            `count` as many tokens from the end as the text and what follows it have on their own
+            (LLM2Vec).
+        strip: Whether white space is taken off the text: `none`, `end` or `both`.
+        instruction_end: What an instruction is made to end with, in place of its full stop.
+    """
+
+    kind: str = "template"
+    query: str = "{text}"
+    document: str = "{text}"
+    symmetric: str | None = None
+    uninstructed: str | None = None
+    join: str = "text"
+    locate: str = "offsets"
+    strip: str = "none"
+    instruction_end: str = ""
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        for side in ("query", "document", "symmetric", "uninstructed"):
+            template = getattr(self, side)
+            if template is None:
+                continue
+            require(
+                template.count("{text}") in (1, 2),
+                f"{side}={template!r} must hold {{text}} once (twice for pooling=echo)",
+            )
+            require(
+                template.count("{instruction}") <= 1,
+                f"{side}={template!r} holds {{instruction}} more than once",
+            )
+        require(
+            "{instruction}" not in (self.uninstructed or ""),
+            f"uninstructed={self.uninstructed!r} holds {{instruction}}",
+        )
+        one_of("join", self.join, ("text", "tokens"))
+        one_of("locate", self.locate, ("offsets", "count"))
+        one_of("strip", self.strip, ("none", "end", "both"))
+
+
+@component("backend", "transformers", "harness.embedding.transformers_backend:TransformersBackend")
+@dataclass(kw_only=True)
+class TransformersBackendConfig(ComponentConfig):
+    """Batched inference with transformers.
+
+    Attributes:
+        device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, `mps`.
+        dtype: `auto` (bfloat16 on a GPU, float32 elsewhere), `float32`, `bfloat16`, `float16`;
+            part of the result's identity once resolved.
+        attention: transformers' attention implementation; `auto` is its choice for the model.
+        token_budget: Padded tokens in a batch; chosen by device when absent.
+        padding_side: `right`, or `left` as published decoders' code pads; no score depends on it.
+    """
+
+    kind: str = "transformers"
+    device: str = unscored("auto")
+    dtype: str = "auto"
+    attention: str = unscored("auto")
+    token_budget: int | None = unscored(None)
+    padding_side: str = unscored("right")
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        one_of("dtype", self.dtype, ("auto", "float32", "bfloat16", "float16"))
+        at_least("token_budget", self.token_budget, 1)
+        one_of("padding_side", self.padding_side, ("right", "left"))

@@ -1,0 +1,198 @@
+"""What a sentence-transformers folder says of its model: pooling, prompts, what follows pooling."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.components import ComponentConfig
+from harness.config import (
+    AutoInstructionConfig,
+    AutoPoolingConfig,
+    ClsPoolingConfig,
+    InstructionConfig,
+    LastTokenPoolingConfig,
+    MaxPoolingConfig,
+    MeanPoolingConfig,
+    PoolingConfig,
+    SpladePoolingConfig,
+    WeightedMeanPoolingConfig,
+    parse,
+)
+from harness.errors import BadInputError
+from harness.files import read_json
+
+if TYPE_CHECKING:
+    from harness.embedding.model import EmbeddingModel
+
+_POOLINGS: dict[str, type[PoolingConfig]] = {
+    "mean": MeanPoolingConfig,
+    "weightedmean": WeightedMeanPoolingConfig,
+    "cls": ClsPoolingConfig,
+    "lasttoken": LastTokenPoolingConfig,
+    "max": MaxPoolingConfig,
+}
+_OLDER_KEYS = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+_SIMILARITIES = {"dot_product": "dot"}
+_TRANSFORMERS = ("Transformer", "MLMTransformer")
+_WITHOUT_EFFECT = ("Dropout",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderSettings:
+    """A folder's own conventions; the defaults are those of a folder without `modules.json`.
+
+    Attributes:
+        transformer: The subfolder with weights and tokenizer.
+        pooling: The pooling, None when the folder names none.
+        dense: Subfolders of dense layers that follow the pooling, in order.
+        normalize: Whether the embedding is L2-normalised last.
+        similarity: How embeddings are compared.
+        query: What stands before a query.
+        document: What stands before a document.
+        symmetric: What stands before any text when no side is given.
+        max_length: Longest input in tokens, None when the folder gives none.
+        lower_case: Whether texts are lower-cased.
+    """
+
+    transformer: str = ""
+    pooling: PoolingConfig | None = None
+    dense: tuple[str, ...] = ()
+    normalize: bool = False
+    similarity: str = "cosine"
+    query: str = ""
+    document: str = ""
+    symmetric: str = ""
+    max_length: int | None = None
+    lower_case: bool = False
+
+
+def read_folder_settings(root: Path) -> FolderSettings:
+    """Read `modules.json` and the files that it points to.
+
+    Raises:
+        BadInputError: If one is malformed, leaves the folder, or asks for a module that is not
+            known.
+    """
+    if not (root / "modules.json").is_file():
+        return FolderSettings()
+    found: dict[str, Any] = {"dense": (), **_prompts(root)}
+    for kind, path in _modules(root):
+        if kind in _TRANSFORMERS:
+            found["transformer"] = path
+            found |= _limits(root / path)
+        elif kind == "Pooling":
+            found["pooling"] = _pooling(read_json(root / path / "config.json"), root)
+        elif kind == "SpladePooling":
+            found["pooling"] = _splade(read_json(root / path / "config.json"), root)
+        elif kind == "Dense":
+            found["dense"] += (path,)
+        elif kind == "Normalize":
+            found["normalize"] = True
+        elif kind not in _WITHOUT_EFFECT:
+            raise BadInputError(
+                f"{root / 'modules.json'} asks for {kind}, which is not supported; take the model "
+                "without it: remove modules.json and choose pooling=..."
+            )
+    return FolderSettings(**found)
+
+
+def pooling_of(config: ComponentConfig, model: EmbeddingModel) -> PoolingConfig:
+    """The pooling that `auto` stands for; any other one as it is."""
+    if isinstance(config, AutoPoolingConfig):
+        return model.published.pooling or MeanPoolingConfig()
+    assert isinstance(config, PoolingConfig)
+    return config
+
+
+def instruction_of(config: ComponentConfig, model: EmbeddingModel) -> InstructionConfig:
+    """The templates that `auto` stands for; any other ones as they are."""
+    if isinstance(config, AutoInstructionConfig):
+        settings = model.published
+        prompts = {side: getattr(settings, side) for side in ("query", "document", "symmetric")}
+        if any("{text}" in prompt or "{instruction}" in prompt for prompt in prompts.values()):
+            raise BadInputError(
+                f"the prompts of {model.root} hold {{text}} or {{instruction}}; choose "
+                "instruction=..."
+            )
+        return InstructionConfig(**{side: f"{prompts[side]}{{text}}" for side in prompts})
+    assert isinstance(config, InstructionConfig)
+    return config
+
+
+def _modules(root: Path) -> list[tuple[str, str]]:
+    """(class name, subfolder) of each module, in order."""
+    path = root / "modules.json"
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        modules = [(str(entry["type"]).rpartition(".")[2], str(entry["path"])) for entry in entries]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BadInputError(f"{path} is no list of modules; fetch the model again") from error
+    for _, folder in modules:
+        if Path(folder).is_absolute() or ".." in Path(folder).parts:
+            raise BadInputError(f"{path} names {folder!r}, which is outside the model's folder")
+    return modules
+
+
+def _limits(folder: Path) -> dict[str, Any]:
+    path = folder / "sentence_bert_config.json"
+    settings = read_json(path) if path.is_file() else {}
+    length = settings.get("max_seq_length")
+    if length is not None and (not isinstance(length, int) or length < 1):
+        raise BadInputError(f"{path}: max_seq_length={length!r} is no number of tokens")
+    return {"max_length": length, "lower_case": bool(settings.get("do_lower_case", False))}
+
+
+def _pooling(settings: dict[str, Any], root: Path) -> PoolingConfig:
+    modes = settings.get("pooling_mode")
+    if modes is None:
+        modes = [mode for key, mode in _OLDER_KEYS.items() if settings.get(key)] or ["mean"]
+    modes = [modes] if isinstance(modes, str) else list(modes)
+    if len(modes) != 1 or modes[0] not in _POOLINGS:
+        raise BadInputError(
+            f"{root} pools by {' and '.join(map(str, modes))}, which is not supported; choose "
+            "pooling=..."
+        )
+    pooled = {"include_instruction": bool(settings.get("include_prompt", True))}
+    return parse(_POOLINGS[modes[0]], pooled, where="pooling")
+
+
+def _splade(settings: dict[str, Any], root: Path) -> PoolingConfig:
+    strategy = settings.get("pooling_strategy", "max")
+    activation = settings.get("activation_function", "relu")
+    if (strategy, activation) != ("max", "relu"):
+        raise BadInputError(
+            f"{root} pools SPLADE weights by {strategy} of {activation}; only max of relu is "
+            "supported"
+        )
+    return SpladePoolingConfig()
+
+
+def _prompts(root: Path) -> dict[str, str]:
+    path = root / "config_sentence_transformers.json"
+    settings = read_json(path) if path.is_file() else {}
+    prompts = settings.get("prompts") or {}
+    if not isinstance(prompts, dict) or not all(isinstance(p, str) for p in prompts.values()):
+        raise BadInputError(f"{path}: prompts must map names to texts")
+    default = prompts.get(settings.get("default_prompt_name"), "")
+    # sentence-transformers adds empty prompts for query and document where none are given, so the
+    # default one is that of texts without a side.
+    document = next(
+        (prompts[name] for name in ("document", "passage", "corpus") if name in prompts), ""
+    )
+    similarity = settings.get("similarity_fn_name") or "cosine"
+    return {
+        "query": prompts.get("query", ""),
+        "document": document,
+        "symmetric": default,
+        "similarity": _SIMILARITIES.get(similarity, similarity),
+    }

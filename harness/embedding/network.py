@@ -1,0 +1,101 @@
+"""The network behind a model: loaded whole, adapters on it, attention as configured."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from logging import ERROR
+from typing import TYPE_CHECKING, Any
+
+from harness.embedding.adapters import apply_adapters
+from harness.embedding.attention import set_attention
+from harness.errors import BadInputError, first_line
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.embedding.model import EmbeddingModel
+
+_POOLER = re.compile(r"(^|\.)pooler\.")
+
+
+def load_network(
+    model: EmbeddingModel, *, dtype: str, kernel: str, reads: str = "last_hidden_state"
+) -> torch.nn.Module:
+    """Load a model's network in evaluation mode, on the CPU.
+
+    Args:
+        model: The model; of an encoder-decoder the encoder is loaded.
+        dtype: `float32`, `bfloat16` or `float16`.
+        kernel: transformers' attention implementation; `auto` is its own choice.
+        reads: The output that will be read: `last_hidden_state`, or `logits` of the model's
+            masked-language-model head.
+
+    Raises:
+        BadInputError: If it cannot be loaded, lacks weights, or an adapter does not fit.
+    """
+    import torch
+    from safetensors import SafetensorError
+
+    config = model.config
+    with _quiet():
+        try:
+            network, report = _class_for(model, reads).from_pretrained(
+                model.folder,
+                dtype=getattr(torch, dtype),
+                attn_implementation=None if kernel == "auto" else kernel,
+                trust_remote_code=config.trust_remote_code,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+        except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
+            first = first_line(error)
+            remedy = "; try backend.attention=eager" if "attention" in first else ""
+            raise BadInputError(
+                f"no model could be loaded from {model.folder}: {first}{remedy}"
+            ) from error
+    # Weights that are not there would be random. A pooler is never read.
+    missing = sorted(name for name in report["missing_keys"] if not _POOLER.search(name))
+    if missing:
+        what = "has no masked-language-model head" if reads == "logits" else "is incomplete"
+        raise BadInputError(
+            f"the model in {model.folder} {what}: its weights lack {missing[0]} and "
+            f"{len(missing) - 1} more tensors that config.json asks for"
+        )
+    if model.adapters:
+        network = apply_adapters(network, model.adapters, merge_last=config.merge_last_adapter)
+    if config.attention is not None:
+        set_attention(network, config.attention)
+    module: torch.nn.Module = network.eval()
+    return module
+
+
+def _class_for(model: EmbeddingModel, reads: str) -> Any:
+    """The automatic class whose output is read."""
+    import transformers
+
+    if reads == "logits":
+        return transformers.AutoModelForMaskedLM
+    if model.settings.get("is_encoder_decoder") or model.settings.get("model_type") == "t5":
+        return transformers.AutoModelForTextEncoding
+    return transformers.AutoModel
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' loading bars and advice off the terminal."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    hide: Callable[[], None] = logging.disable_progress_bar
+    show: Callable[[], None] = logging.enable_progress_bar
+    logging.set_verbosity(ERROR)
+    hide()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            show()
