@@ -56,8 +56,16 @@ def inspect(settings: DictConfig) -> int:
 def _template(name: str) -> InstructionConfig:
     """An option of the instruction group, wherever Hydra finds it."""
     from hydra import compose
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
 
-    settings = compose("inspect", overrides=[f"instruction={name}"])
+    try:
+        settings = compose("inspect", overrides=[f"instruction={name}"])
+    except HydraException as error:
+        known = GlobalHydra.instance().config_loader().get_group_options("instruction")
+        raise BadInputError(
+            f"templates: {name!r} is no option of instruction; choose of: {', '.join(known)}"
+        ) from error
     template: InstructionConfig = parse_component(
         "instruction", settings.instruction, where=f"templates.{name}"
     )

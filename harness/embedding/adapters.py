@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import BadInputError, first_line
+from harness.errors import BadInputError
 from harness.files import read_json
 
 if TYPE_CHECKING:
@@ -103,13 +103,12 @@ def _stack(network: torch.nn.Module, folder: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model: Any = get_peft_model(network, config)
-        tensors = load_file(folder / ADAPTER_FILES[1])
-    except (OSError, ValueError, TypeError, SafetensorError) as error:
+        tensors = _renamed(load_file(folder / ADAPTER_FILES[1]), set(model.state_dict()), folder)
+        loaded: Any = set_peft_model_state_dict(model, tensors)
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
         raise BadInputError(
-            f"the adapter {folder} cannot be put on the model: {first_line(error)}"
+            f"the adapter {folder} cannot be put on the model: {' '.join(str(error).split())[:200]}"
         ) from error
-    tensors = _renamed(tensors, set(model.state_dict()), folder)
-    loaded: Any = set_peft_model_state_dict(model, tensors)
     missing = sorted(key for key in loaded.missing_keys if "lora_" in key)
     if missing:
         raise BadInputError(

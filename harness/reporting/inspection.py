@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from harness.alignment.inspection import Inspection
+from harness.reporting.terminal import standard_output
 from harness.text import printable
 
 _LITERAL = "\u2022"
@@ -54,9 +54,7 @@ def inspections_as_json(variants: Sequence[Variant], *, model: str) -> None:
 
 def print_inspections(variants: Sequence[Variant], *, model: str, pooling: str) -> None:
     """Print each prompt with its tokens, then the aligned tokens side by side."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=110)
+    console = standard_output()
     for variant in variants:
         heading = variant.title or printable(model)
         console.print(Text(printable(heading), style="bold"))

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from harness.evaluation.results import without_nan
 from harness.evaluation.rows import ResultRow
 from harness.reporting.standings import document_flops
+from harness.reporting.terminal import standard_output
 from harness.reporting.units import bytes_text, metric_name, milliseconds, ratio_text, si
 from harness.text import printable
 
@@ -31,9 +31,7 @@ def json_lines(rows: Sequence[ResultRow]) -> None:
 
 def print_comparison(rows: Sequence[ResultRow]) -> None:
     """Print one table a task, split, subset and metric on standard output."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=110)
+    console = standard_output()
     for (task, subset, split, metric), group in groupby(
         sorted(rows, key=_place), key=lambda row: (row.task, row.subset, row.split, row.metric)
     ):

@@ -75,9 +75,7 @@ VOCABULARIES = {
         ("<s>",),
         ("</s>",),
     ),
-    "t5": Vocabulary(
-        ("<pad>", "</s>", "<unk>"), {"eos": "</s>", "pad": "<pad>"}, (), ("</s>",)
-    ),
+    "t5": Vocabulary(("<pad>", "</s>", "<unk>"), {"eos": "</s>", "pad": "<pad>"}, (), ("</s>",)),
 }
 
 
@@ -120,7 +118,8 @@ _BERT = {
     "num_attention_heads": HEADS,
     "max_position_embeddings": POSITIONS,
 }
-_ROBERTA = {**_BERT, "max_position_embeddings": POSITIONS + 2}  # counted from the padding token's id
+# Its positions are counted from the padding token's id, 1.
+_ROBERTA = {**_BERT, "max_position_embeddings": POSITIONS + 2}
 
 DECODERS = {
     "llama": Architecture(transformers.LlamaConfig, "llama", {**_GROUPED, **_ROTARY}),
@@ -155,7 +154,7 @@ DECODERS = {
     "gemma2": Architecture(
         transformers.Gemma2Config,
         "gemma",
-        {**_GEMMA, **_ROTARY, **_ALTERNATING, "sliding_window": 3},
+        {**_GEMMA, **_ROTARY, **_ALTERNATING, "sliding_window": 3, "attn_logit_softcapping": None},
         windows=(3, None),
         masks="by_type",
     ),
