@@ -94,9 +94,7 @@ def tokenise(tokenizer: Any, texts: Sequence[str], layout: Layout) -> Prompts:
     prompts = _wrapped(tokenizer, texts, layout, layout.max_length - len(first) - len(last))
     if not first and not last:
         return prompts
-    ids = Ragged.from_rows(
-        [[*first, *prompts.ids[row].tolist(), *last] for row in range(len(texts))]
-    )
+    ids = prompts.ids.surround(first, last)
     return Prompts(ids, prompts.text_start + len(first), prompts.text_stop + len(first))
 
 
@@ -134,23 +132,13 @@ def bare_prompts(tokenizer: Any, literal: Ragged, layout: Layout) -> Prompts:
     room = layout.max_length - len(before) - len(after)
     if room < 1 and any(layout.pieces):
         raise BadInputError(_no_room(layout))
-    kept = np.minimum(literal.lengths, max(room, 0))
     if layout.text_max_length is not None:
-        kept = np.minimum(kept, layout.text_max_length)
-    lengths = kept + len(before) + len(after)
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    values = np.empty(int(offsets[-1]), np.int32)
-    for place, token in enumerate(before):
-        values[offsets[:-1] + place] = token
-    for place, token in enumerate(reversed(after)):
-        values[offsets[1:] - 1 - place] = token
-    within = np.arange(kept.sum()) - np.repeat(np.cumsum(kept) - kept, kept)
-    source = np.repeat(literal.offsets[:-1], kept) + within
-    values[np.repeat(offsets[:-1] + len(before), kept) + within] = literal.values[source]
-    ids = Ragged(values, offsets)
+        room = min(room, layout.text_max_length)
+    text = literal.head(np.full(len(literal), max(room, 0)))
+    ids = text.surround(before, after)
     if any(layout.pieces) or layout.count_text:
         start = np.full(len(ids), len(before), np.int64)
-        return Prompts(ids, start, start + kept)
+        return Prompts(ids, start, start + text.lengths)
     # Without a template nothing is an instruction: special tokens pool, as these models were
     # trained to.
     return Prompts(ids, np.zeros(len(ids), np.int64), ids.lengths)

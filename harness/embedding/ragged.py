@@ -65,6 +65,24 @@ class Ragged:
         kept = np.concatenate([np.zeros(1, np.int64), np.cumsum(mask, dtype=np.int64)])
         return Ragged(self.values[mask], kept[self.offsets])
 
+    def surround(self, before: Sequence[int], after: Sequence[int]) -> Ragged:
+        """Every row with the same values put in front of it and after it."""
+        offsets = self.offsets + np.arange(len(self.offsets)) * (len(before) + len(after))
+        values = np.empty(int(offsets[-1]), np.int32)
+        for place, value in enumerate(before):
+            values[offsets[:-1] + place] = value
+        for place, value in enumerate(reversed(after)):
+            values[offsets[1:] - 1 - place] = value
+        shift = np.repeat(offsets[:-1] + len(before) - self.offsets[:-1], self.lengths)
+        values[np.arange(len(self.values)) + shift] = self.values
+        return Ragged(values, offsets)
+
+    def head(self, lengths: NDArray[np.int64]) -> Ragged:
+        """The first values of each row: as many as `lengths` (n,) says, or all it has."""
+        kept = np.minimum(self.lengths, lengths)
+        within = np.arange(len(self.values)) - np.repeat(self.offsets[:-1], self.lengths)
+        return self.keep(within < np.repeat(kept, self.lengths))
+
     def row_numbers(self) -> NDArray[np.int64]:
         """int64 (total,): the row that each value belongs to."""
         return np.repeat(np.arange(len(self)), self.lengths)

@@ -304,7 +304,11 @@ class TestAnotherBackbone:
 class TestRefusals:
     @pytest.mark.parametrize(
         ("kind", "settings"),
-        [("BertModel", WIDE), ("RobertaModel", WIDE), ("DistilBertModel", FAMILIES["distilbert"][1])],
+        [
+            ("BertModel", WIDE),
+            ("RobertaModel", WIDE),
+            ("DistilBertModel", FAMILIES["distilbert"][1]),
+        ],
     )
     def test_an_encoder_without_a_head(self, save, kind, settings):
         folder = save("bare", kind, **settings)

@@ -177,12 +177,24 @@ def test_scaled_rotary_embeddings_cost_the_same(rope_type):
     [
         (transformers.MixtralConfig(**SMALL_GATED), "routed experts"),
         (transformers.MambaConfig(hidden_size=64, num_hidden_layers=2), "not a quadratic"),
-        (transformers.T5Config(), "without weights"),
+        (transformers.ViTConfig(), "without weights"),
     ],
 )
 def test_what_cannot_be_counted_is_refused(config, why):
     with pytest.raises(UnmeasurableError, match=why):
         measured_forward_flops(config)
+
+
+def test_of_an_encoder_decoder_the_encoder_is_counted():
+    config = transformers.T5Config(d_model=64, d_ff=128, d_kv=16, num_layers=2, num_heads=4)
+    per_token = 4 * (2 * 64 * 64) + 2 * (2 * 64 * 128)  # q, k, v, o; two feed-forward matrices
+    assert measured_forward_flops(config) == QuadraticFlops(2.0 * per_token, 2.0 * 2 * 2 * 64)
+
+
+def test_parts_add_up():
+    backbone = QuadraticFlops(linear=10.0, quadratic=2.0)
+    both = backbone + QuadraticFlops(linear=1.0, quadratic=0.0, constant=7.0)
+    assert both.at([0, 1, 3]).tolist() == [7.0, 20.0, 58.0]
 
 
 def test_head_and_scoring_by_hand():

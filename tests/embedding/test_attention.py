@@ -6,6 +6,8 @@ its side changes a state; and that no architecture is switched that would not fo
 """
 
 import functools
+import json
+import shutil
 
 import numpy as np
 import pytest
@@ -36,6 +38,15 @@ KERNELS = [
 ]
 both_kernels = pytest.mark.parametrize(("name", "kernel"), KERNELS)
 both_attentions = pytest.mark.parametrize("attention", ATTENTIONS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Tiny matrices: more threads wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
@@ -112,10 +123,9 @@ def test_a_decoder_is_causal_unless_told_otherwise(folder, name, kernel):
 def test_bidirectional_states_know_later_tokens(folder, name, kernel):
     moved = movement(loaded(folder(name), "bidirectional", kernel))
     seen = dependence(name, "bidirectional")
-    assert seen[0, 1]
+    assert seen[0, -1] == (None in DECODERS[name].windows)
+    assert moved[0, 1:].max() > 0.1
     assert moved[0][seen[0]].min() > 1e-3
-    if None in DECODERS[name].windows:
-        assert moved[0, -1] > 1e-3
 
 
 @both_attentions
@@ -148,9 +158,6 @@ def test_a_sliding_window_holds_to_both_sides(folder, name, attention, back, ahe
 def test_gpt_neos_local_layers_see_less_than_a_window_to_both_sides(
     folder, tmp_path, attention, back, ahead
 ):
-    import json
-    import shutil
-
     copy = shutil.copytree(folder("gpt_neo"), tmp_path / "copy")
     settings = json.loads((copy / "config.json").read_text())
     settings |= {"attention_types": [[["local"], 2]], "attention_layers": ["local"] * 2}

@@ -1,8 +1,8 @@
 """A sentence-transformers folder gives the embeddings that sentence-transformers gives.
 
-Tiny random models (BERT, Llama, a T5 encoder) are saved by sentence-transformers itself, or laid out
-as its older releases did, and read as `model=local` reads them. What the harness cannot do is refused
-in one line that says what to do instead.
+Tiny random models (BERT, Llama, a T5 encoder) are saved by sentence-transformers itself, or laid
+out as its older releases did, and read as `model=local` reads them. What the harness cannot do is
+refused in one line that says what to do instead.
 """
 
 import json
@@ -244,7 +244,7 @@ class TestEqualToSentenceTransformers:
         assert_equal_to_sentence_transformers(encoder, folder)
 
     def test_a_decoders_prompt_is_not_pooled(self, save, decoder):
-        # A prompt that ends in a space would share a token with the text, which sentence-transformers
+        # One that ends in a space would share a token with the text, which sentence-transformers
         # counts as the prompt's and the harness as the text's.
         prompts = {"query": 'means in one word:"', "document": "passage:"}
         folder = save(decoder, "mean", include_prompt=False, prompts=prompts)

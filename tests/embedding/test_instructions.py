@@ -113,7 +113,7 @@ class TestShippedTemplates:
         assert prompts.text_stop.tolist() == [len(before + text)]
 
     def test_what_surrounds_the_text_is_never_cut(self, tokenizers, model, name, side):
-        before, text, after = expected(model, name, side)
+        before, _, after = expected(model, name, side)
         if not any(PROMPTS[name][side]["pieces"]):
             pytest.skip("nothing surrounds the text")
         tokenizer, template = tokenizers[model], of_task(name)

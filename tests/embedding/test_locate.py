@@ -1,8 +1,8 @@
 """Where a model is: folders, installed packages, and the hub's cache without any hub.
 
-The cache is laid out by hand as huggingface_hub keeps it: blobs by their hash, snapshots of links to
-them, names of revisions, and the list of a revision's files, by which the library knows which wanted
-files are missing.
+The cache is laid out by hand as huggingface_hub keeps it: blobs by their hash, snapshots of links
+to them, names of revisions, and the list of a revision's files, by which the library knows which of
+the wanted files are missing.
 """
 
 import hashlib

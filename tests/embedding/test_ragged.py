@@ -78,3 +78,12 @@ def test_row_out_of_range():
 def test_id_above_int32_is_refused():
     with pytest.raises(OverflowError):
         Ragged.from_rows([[2**31]])
+
+
+def test_surround_and_head():
+    ragged = Ragged.from_rows([[1, 2, 3], [], [4]])
+    rows = [row.tolist() for row in ragged.surround([7, 8], [9])]
+    assert rows == [[7, 8, 1, 2, 3, 9], [7, 8, 9], [7, 8, 4, 9]]
+    assert [row.tolist() for row in ragged.surround([], [])] == [[1, 2, 3], [], [4]]
+    assert [row.tolist() for row in ragged.head(np.array([2, 5, 0]))] == [[1, 2], [], []]
+    assert len(Ragged.from_rows([]).surround([1], [2])) == 0
