@@ -129,6 +129,8 @@ class EmbeddingModel:
         """`organisation/model`, as results and tables show it."""
         if self.config.name:
             return self.config.name
+        if self.config.path and self.config.path.startswith("hub://"):
+            return self.config.path.removeprefix("hub://").partition("@")[0]
         return f"local/{self.root.resolve().name}"
 
     @cached_property

@@ -308,6 +308,9 @@ class TestRefusals:
             ("BertModel", WIDE),
             ("RobertaModel", WIDE),
             ("DistilBertModel", FAMILIES["distilbert"][1]),
+            # The word embeddings have the name that the head's matrix is tied to.
+            ("BertForSequenceClassification", WIDE),
+            ("RobertaForSequenceClassification", WIDE),
         ],
     )
     def test_an_encoder_without_a_head(self, save, kind, settings):

@@ -258,6 +258,13 @@ def test_a_decoder_published_as_bidirectional_is_left_so(folder, kernel, side):
         np.testing.assert_allclose(each, wanted, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("kernel", ["eager", "sdpa"])
+def test_a_decoder_published_as_bidirectional_can_be_made_causal(folder, kernel):
+    moved = movement(loaded(folder("embeddinggemma"), "causal", kernel))
+    assert moved[np.triu_indices(len(IDS), 1)].max() <= 1e-6
+    assert moved.diagonal().min() > 1e-3
+
+
 @both_attentions
 @pytest.mark.parametrize("name", ["bert", "roberta", "modernbert", "t5", "gpt_neox", "bloom"])
 def test_an_architecture_without_the_switch_is_refused(folder, name, attention):

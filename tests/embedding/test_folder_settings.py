@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from harness.alignment.head import normalise
-from harness.config import EncoderRunConfig, RunConfig, build, parse
+from harness.config import DenseConfig, EncoderRunConfig, RunConfig, build, parse
 from harness.embedding.folder_settings import FolderSettings, read_folder_settings
 from harness.errors import BadInputError
 from harness.evaluation.encoder import build_encoder, with_published_settings
+from harness.retrieval.retriever import Dependencies
 
 TEXTS = [
     "The quick brown fox jumps over the lazy dog.",
@@ -358,6 +359,48 @@ class TestEqualToSentenceTransformers:
             for _ in range(2):  # encoded, then read
                 stored = encoder.texts(ids, TEXTS, side).embeddings
                 np.testing.assert_array_equal(stored, fresh)
+
+
+class TestSimilarity:
+    @pytest.mark.parametrize("name", ["cosine", "dot", None])
+    @pytest.mark.parametrize("normalised", [True, False])
+    def test_scores_are_those_of_sentence_transformers(self, save, tiny_bert, name, normalised):
+        folder = save(tiny_bert, "mean", *([l2()] if normalised else []), similarity_fn_name=name)
+        encoder = encoder_of(folder)
+        assert encoder.model.similarity == (name or "cosine")
+        mode = build(
+            DenseConfig(similarity=encoder.model.similarity),
+            dependencies=Dependencies(name="dense", encoder=encoder, head=None, retrievers={}),
+        )
+        ids = [str(number) for number in range(len(TEXTS))]
+        mode.index(encoder.fresh(ids, TEXTS, "document"))
+        found = mode.search(encoder.fresh(ids, TEXTS, "query"), len(TEXTS))
+        reference = published(folder)
+        queries, documents = reference.encode_query(TEXTS), reference.encode_document(TEXTS)
+        expected = reference.similarity(queries, documents).numpy()
+        for row, scores in enumerate(expected):
+            np.testing.assert_allclose(
+                found.scores[row], scores[found.documents[row]], rtol=1e-6, atol=1e-4
+            )
+
+    def test_without_a_name_it_is_cosine(self, save, tiny_bert):
+        folder = save(tiny_bert, similarity_fn_name="dot")
+        (folder / "config_sentence_transformers.json").unlink()
+        assert encoder_of(folder).model.similarity == "cosine"
+        assert published(folder).similarity_fn_name == "cosine"
+
+    @pytest.mark.parametrize("name", ["euclidean", "manhattan"])
+    def test_distances_are_refused_where_none_is_configured(self, save, tiny_bert, name):
+        folder = save(tiny_bert, similarity_fn_name=name)
+        message = refusal(lambda: encoder_of(folder).model.similarity)
+        assert f"{folder} compares embeddings by {name!r}" in message
+        assert "choose model.similarity=cosine or dot" in message
+        configured = encoder_of(folder, model={"similarity": "dot"})
+        assert configured.model.similarity == "dot"
+
+    def test_a_configured_one_wins(self, save, tiny_bert):
+        folder = save(tiny_bert, similarity_fn_name="dot")
+        assert encoder_of(folder, model={"similarity": "cosine"}).model.similarity == "cosine"
 
 
 def in_older_format(folder, saved, *, mode, layers=0, normalize=False, **limits):

@@ -13,6 +13,7 @@ from harness.config import (
     AutoInstructionConfig,
     AutoPoolingConfig,
     ClsPoolingConfig,
+    DenseConfig,
     EchoPoolingConfig,
     EncoderRunConfig,
     IdentityHeadConfig,
@@ -87,6 +88,10 @@ def published(tiny_bert, tmp_path):
         json.dumps({"prompts": prompts, "default_prompt_name": "query"})
     )
     return folder
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def refusal(action):
@@ -186,6 +191,34 @@ class TestWithPublishedSettings:
     def test_a_model_without_any_head_is_given_ridge(self, configure, minilm):
         config = configure(minilm.path)
         assert with_published_settings(config, build(config.model)).head == RidgeHeadConfig()
+
+    def test_modes_compare_as_the_model_does_unless_they_say_how(self, configure, published):
+        modes = {
+            "dense": {"kind": "dense"},
+            "cosine": {"kind": "dense", "similarity": "cosine"},
+            "bm25": {"kind": "bm25"},
+            "hybrid": {"kind": "hybrid", "modes": ["dense", "bm25"]},
+        }
+        edit(published / "config_sentence_transformers.json", similarity_fn_name="dot")
+        config = configure(published, cls=RunConfig, cost={}, retrieval=modes)
+        before = copy.deepcopy(config)
+        resolved = with_published_settings(config, build(config.model))
+        assert config == before
+        assert list(resolved.retrieval) == list(modes)
+        assert resolved.retrieval["dense"] == DenseConfig(similarity="dot")
+        for name in ("cosine", "bm25", "hybrid"):
+            assert resolved.retrieval[name] is config.retrieval[name]
+
+    def test_an_unknown_comparison_matters_only_to_who_asks_for_it(self, configure, published):
+        edit(published / "config_sentence_transformers.json", similarity_fn_name="euclidean")
+        for retrieval in ({"kind": "bm25"}, {"kind": "dense", "similarity": "dot"}):
+            config = configure(published, cls=RunConfig, cost={}, retrieval={"one": retrieval})
+            resolved = with_published_settings(config, build(config.model))
+            assert resolved.retrieval == config.retrieval
+        config = configure(published, cls=RunConfig, cost={}, retrieval={"one": {"kind": "dense"}})
+        assert "choose model.similarity=" in refusal(
+            lambda: with_published_settings(config, build(config.model))
+        )
 
     def test_a_malformed_folder_is_refused(self, configure, published):
         (published / "modules.json").write_text("{")
