@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,7 +77,7 @@ class TiedHead:
         return {
             **identity(self.config),
             "path": None,
-            "weights": self._encoder.model.weights_hash if own else self._place.fingerprint,
+            "weights": self._encoder.model.weights_hash if own else self._fingerprint,
         }
 
     def fit(self, corpus: Texts) -> None:
@@ -115,18 +115,27 @@ class TiedHead:
         """The folder of the backbone whose matrix is read."""
         if self.config.path is None:
             return self._encoder.model.folder
-        names = (*_LM_HEADS, *_INPUT_EMBEDDINGS)
-        folder = locate_tensors(self.config.path, names, setting="head.path")
+        folder = locate_tensors(self.config.path, self._tensors, setting="head.path")
         return checked_folder(folder, setting="head.path")
+
+    def _tensors(self, folder: Path) -> Sequence[Sequence[str]]:
+        """The tensors that are read of a backbone, each by the names that it may have."""
+        return [self._names(folder)]
+
+    @property
+    def _fingerprint(self) -> str:
+        """What another backbone's head is, by its numbers."""
+        return self._place.fingerprint
 
     @cached_property
     def _place(self) -> TensorPlace:
-        found = find_tensor(self._source, self._names())
+        found = find_tensor(self._source, self._names(self._source))
         if found is None:
             raise BadInputError(self._absent())
         return found
 
-    def _names(self) -> tuple[str, ...]:
+    def _names(self, folder: Path) -> tuple[str, ...]:
+        """Names of the matrix, best first."""
         return _INPUT_EMBEDDINGS
 
     def _check_width(self, width: int, expected: int) -> None:
@@ -143,9 +152,9 @@ class TiedHead:
 class LmHead(TiedHead):
     """The unembedding matrix E_g of the generative backbone (paper section 1)."""
 
-    def _names(self) -> tuple[str, ...]:
+    def _names(self, folder: Path) -> tuple[str, ...]:
         """The LM head; the word embeddings where a generative model ties the two."""
-        return lm_head_names(read_json(self._source / "config.json"))
+        return lm_head_names(read_json(folder / "config.json"))
 
     def _absent(self) -> str:
         return (

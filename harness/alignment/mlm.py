@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from harness.alignment.linear import TiedHead
 from harness.cost.flops import head_flops
-from harness.embedding.tensors import TensorPlace, find_tensor
+from harness.embedding.tensors import find_tensor
 from harness.errors import BadInputError
 from harness.files import read_json
 
@@ -49,7 +50,7 @@ _BERT = _Names(
     dense="cls.predictions.transform.dense.weight",
     norm="cls.predictions.transform.LayerNorm.weight",
     decoder=("cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"),
-    bias=("cls.predictions.bias", "cls.predictions.decoder.bias"),
+    bias=("cls.predictions.decoder.bias", "cls.predictions.bias"),
 )
 
 
@@ -58,7 +59,7 @@ def _roberta(prefix: str) -> _Names:
         dense="lm_head.dense.weight",
         norm="lm_head.layer_norm.weight",
         decoder=("lm_head.decoder.weight", f"{prefix}.embeddings.word_embeddings.weight"),
-        bias=("lm_head.bias", "lm_head.decoder.bias"),
+        bias=("lm_head.decoder.bias", "lm_head.bias"),
         activation="",  # always the exact GELU
     )
 
@@ -144,38 +145,60 @@ class MlmHead(TiedHead):
 
     @cached_property
     def _family(self) -> _Names:
-        kind = str(self._settings.get("model_type"))
-        if kind not in _FAMILIES:
-            raise BadInputError(
-                f"head=mlm knows {', '.join(_FAMILIES)}, not {kind}; use head=tied or head=ridge"
-            )
-        return _FAMILIES[kind]
+        return _family_of(self._settings)
 
-    def _names(self) -> tuple[str, ...]:
+    @property
+    def _fingerprint(self) -> str:
+        places = [find_tensor(self._source, names) for names in self._tensors(self._source)]
+        parts = "".join(place.fingerprint for place in places if place is not None)
+        return hashlib.sha256(parts.encode()).hexdigest()
+
+    def _tensors(self, folder: Path) -> Sequence[Sequence[str]]:
+        names = _family_of(read_json(folder / "config.json"))
+        transform = [names.dense, _bias(names.dense), names.norm, _bias(names.norm)]
+        return [*(_older(name) for name in transform), names.decoder, names.bias]
+
+    def _names(self, folder: Path) -> tuple[str, ...]:
         # Word embeddings alone are no head: without its transform it would be a random one.
-        self._tensor(self._family.dense)
-        return self._family.decoder
+        names = _family_of(read_json(folder / "config.json"))
+        if find_tensor(folder, (names.dense,)) is None:
+            raise BadInputError(self._absent())
+        return names.decoder
 
     def _tensor(self, name: str) -> NDArray[np.float32]:
-        return self._found(name).read()
-
-    def _bias_of(self, name: str) -> NDArray[np.float32] | None:
-        place = find_tensor(self._source, (f"{name.removesuffix('weight')}bias",))
-        return None if place is None else place.read()
-
-    def _found(self, name: str) -> TensorPlace:
-        place = find_tensor(
-            self._source, (name, name.replace("LayerNorm.weight", "LayerNorm.gamma"))
-        )
+        place = find_tensor(self._source, _older(name))
         if place is None:
             raise BadInputError(self._absent())
-        return place
+        return place.read()
+
+    def _bias_of(self, name: str) -> NDArray[np.float32] | None:
+        place = find_tensor(self._source, _older(_bias(name)))
+        return None if place is None else place.read()
 
     def _absent(self) -> str:
         return (
             f"head=mlm: {self._source} holds no masked-language-model head; give "
             "head.path=BACKBONE, or use head=tied or head=ridge"
         )
+
+
+def _family_of(settings: Mapping[str, Any]) -> _Names:
+    kind = str(settings.get("model_type"))
+    if kind not in _FAMILIES:
+        raise BadInputError(
+            f"head=mlm knows {', '.join(_FAMILIES)}, not {kind}; use head=tied or head=ridge"
+        )
+    return _FAMILIES[kind]
+
+
+def _bias(weight: str) -> str:
+    return f"{weight.removesuffix('weight')}bias"
+
+
+def _older(name: str) -> tuple[str, str]:
+    """A tensor's name, and the one that files from TensorFlow times give it."""
+    older = name.replace("LayerNorm.weight", "LayerNorm.gamma")
+    return name, older.replace("LayerNorm.bias", "LayerNorm.beta")
 
 
 def has_mlm_head(folder: Path, settings: Mapping[str, Any]) -> bool:

@@ -25,15 +25,17 @@ def head_of(
 ) -> ComponentConfig:
     """The head that `auto` stands for; any other one as it is.
 
-    What pools to token weights has them as its head; else the model's own LM head is taken, its
-    masked-language-model head, or the closed-form one.
+    What pools to token weights has them as its head; else the model's masked-language-model head
+    is taken, its own LM head (which, of an encoder-decoder, reads the decoder's states and not
+    ours), or the closed-form one.
     """
     if not isinstance(config, AutoHeadConfig):
         return config
     if pooling.reads == "logits":
         return IdentityHeadConfig()
-    if model.find_tensor(lm_head_names(model.settings)) is not None:
-        return LmHeadConfig()
     if has_mlm_head(model.folder, model.settings):
         return MlmHeadConfig()
+    generates_from_states = not model.settings.get("is_encoder_decoder")
+    if generates_from_states and model.find_tensor(lm_head_names(model.settings)) is not None:
+        return LmHeadConfig()
     return RidgeHeadConfig()

@@ -35,13 +35,15 @@ def set_attention(network: Any, attention: str) -> None:
             f"{kind}; leave it out where the model attends bidirectionally already"
         )
     causal = attention == "causal"
+    if not causal and getattr(network.config, "use_bidirectional_attention", False):
+        return  # as it was trained, with its own rule for windows
     network.config.is_causal = causal
     if hasattr(network.config, "use_bidirectional_attention"):
         network.config.use_bidirectional_attention = not causal
     for module in network.modules():
         if hasattr(module, "is_causal"):
             module.is_causal = causal
-        if kind == "gpt_neo" and hasattr(module, "attention_type"):
+        if kind == "gpt_neo" and hasattr(module, "attention_type") and hasattr(module, "bias"):
             _set_gpt_neo_mask(module, causal, network.config.window_size)
 
 

@@ -32,11 +32,23 @@ class DenseLayer:
 
 
 def apply_dense(layers: Sequence[DenseLayer], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors (n, in) through all layers: float32 (n, out)."""
+    """Vectors (n, in) through all layers: float32 (n, out).
+
+    Raises:
+        BadInputError: If a layer is made for another width.
+    """
     import torch
 
     if not layers or not len(vectors):
         return vectors
+    width = vectors.shape[1]
+    for layer in layers:
+        if layer.weight.shape[1] != width:
+            raise BadInputError(
+                f"a dense layer after the pooling takes {layer.weight.shape[1]} numbers and is "
+                f"given {width}; fetch the model again"
+            )
+        width = len(layer.weight)
     parameters = [
         (
             torch.from_numpy(layer.weight),
@@ -62,7 +74,7 @@ def read_dense(folder: Path) -> DenseLayer:
         BadInputError: If it is malformed or does what is not supported.
     """
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.torch import load_file
 
     settings = read_json(folder / "config.json")
     # The class's own default is Tanh.
@@ -79,11 +91,13 @@ def read_dense(folder: Path) -> DenseLayer:
         raise BadInputError(f"{folder}: only a plain dense layer on the embedding is supported")
     try:
         tensors = load_file(folder / "model.safetensors")
-        weight = tensors["linear.weight"].astype(np.float32)
-        bias = tensors["linear.bias"].astype(np.float32) if "linear.bias" in tensors else None
+        weight = tensors["linear.weight"].float().numpy()
+        bias = tensors["linear.bias"].float().numpy() if "linear.bias" in tensors else None
     except (OSError, SafetensorError, KeyError, TypeError) as error:
         raise BadInputError(
             f"{folder / 'model.safetensors'} holds no dense layer ({first_line(error)}); convert "
             "pickle weights to safetensors"
         ) from error
+    if weight.ndim != 2 or (bias is not None and bias.shape != weight.shape[:1]):
+        raise BadInputError(f"{folder / 'model.safetensors'} holds no dense layer of sound shape")
     return DenseLayer(weight, bias, name)

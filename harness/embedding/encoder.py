@@ -177,6 +177,7 @@ class TextEncoder:
             "merge_last_adapter": self.model.config.merge_last_adapter,
             "max_length": self.model.max_length,
             "text_max_length": self.model.config.text_max_length,
+            "lower_case": self.model.published.lower_case,
             "dtype": self.backend.dtype,
         }
 
@@ -369,7 +370,7 @@ class Texts:
         float32 (n, d).
         """
         layers = self.encoder.model.dense
-        if not layers:
+        if not layers or not len(self):
             return self.pooled
         rows: dict[bytes, int] = {}
         first = [rows.setdefault(key, len(rows)) for key in self.keys]

@@ -44,7 +44,14 @@ _OLDER_KEYS = {
 }
 _SIMILARITIES = {"dot_product": "dot"}
 _TRANSFORMERS = ("Transformer", "MLMTransformer")
+_POOLINGS_BY_NAME = ("Pooling", "SpladePooling")
 _WITHOUT_EFFECT = ("Dropout",)
+_ORDER = (_TRANSFORMERS, _POOLINGS_BY_NAME, ("Dense",), ("Normalize",))
+_PUBLISHER = "sentence_transformers."
+_LIMITS = tuple(
+    f"sentence_{kind}_config.json"
+    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,29 +87,44 @@ def read_folder_settings(root: Path) -> FolderSettings:
     """Read `modules.json` and the files that it points to.
 
     Raises:
-        BadInputError: If one is malformed, leaves the folder, or asks for a module that is not
-            known.
+        BadInputError: If one is malformed, leaves the folder, or asks for modules that are not
+            known, or for known ones in another order or wiring than transformer, pooling, dense
+            layers, normalisation.
     """
     if not (root / "modules.json").is_file():
         return FolderSettings()
     found: dict[str, Any] = {"dense": (), **_prompts(root)}
+    stage = -1
     for kind, path in _modules(root):
-        if kind in _TRANSFORMERS:
-            found["transformer"] = path
-            found |= _limits(root / path)
-        elif kind == "Pooling":
-            found["pooling"] = _pooling(read_json(root / path / "config.json"), root)
-        elif kind == "SpladePooling":
-            found["pooling"] = _splade(read_json(root / path / "config.json"), root)
-        elif kind == "Dense":
-            found["dense"] += (path,)
-        elif kind == "Normalize":
-            found["normalize"] = True
-        elif kind not in _WITHOUT_EFFECT:
+        if kind in _WITHOUT_EFFECT:
+            continue
+        place = next((n for n, kinds in enumerate(_ORDER) if kind in kinds), None)
+        if place is None:
             raise BadInputError(
                 f"{root / 'modules.json'} asks for {kind}, which is not supported; take the model "
                 "without it: remove modules.json and choose pooling=..."
             )
+        if place < stage or (place == stage and kind != "Dense") or place > stage + 1 < 2:
+            raise BadInputError(
+                f"{root / 'modules.json'} has {kind} out of place; only transformer, pooling, "
+                "dense layers, normalisation are supported, in this order: remove modules.json "
+                "and choose pooling=..."
+            )
+        stage = place
+        if kind in _TRANSFORMERS:
+            found |= {"transformer": path, **_limits(root / path)}
+        elif kind == "Pooling":
+            found["pooling"] = _pooling(read_json(root / path / "config.json"), root)
+        elif kind == "SpladePooling":
+            found["pooling"] = _splade(read_json(root / path / "config.json"), root)
+        else:
+            _refuse_wiring(root / path / "config.json")
+            if kind == "Dense":
+                found["dense"] += (path,)
+            else:
+                found["normalize"] = True
+    if stage < 0:
+        raise BadInputError(f"{root / 'modules.json'} names no Transformer; fetch the model again")
     return FolderSettings(**found)
 
 
@@ -134,21 +156,41 @@ def _modules(root: Path) -> list[tuple[str, str]]:
     path = root / "modules.json"
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-        modules = [(str(entry["type"]).rpartition(".")[2], str(entry["path"])) for entry in entries]
+        modules = [(str(entry["type"]), str(entry["path"])) for entry in entries]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BadInputError(f"{path} is no list of modules; fetch the model again") from error
-    for _, folder in modules:
+    for kind, folder in modules:
         if Path(folder).is_absolute() or ".." in Path(folder).parts:
             raise BadInputError(f"{path} names {folder!r}, which is outside the model's folder")
-    return modules
+        if not kind.startswith(_PUBLISHER):
+            raise BadInputError(
+                f"{path} asks for {kind}, code of its own, which is never run; remove modules.json "
+                "and choose pooling=..."
+            )
+    return [(kind.rpartition(".")[2], folder) for kind, folder in modules]
+
+
+def _refuse_wiring(path: Path) -> None:
+    """Refuse a module that reads or writes something else than the embedding."""
+    settings = read_json(path) if path.is_file() else {}
+    names = (settings.get("module_input_name"), settings.get("module_output_name"))
+    if any(name not in (None, "sentence_embedding") for name in names):
+        raise BadInputError(
+            f"{path} reads or writes {names[0]!r} and {names[1]!r}; only modules on the embedding "
+            "are supported"
+        )
 
 
 def _limits(folder: Path) -> dict[str, Any]:
-    path = folder / "sentence_bert_config.json"
-    settings = read_json(path) if path.is_file() else {}
+    path = next((folder / name for name in _LIMITS if (folder / name).is_file()), None)
+    settings = read_json(path) if path is not None else {}
     length = settings.get("max_seq_length")
-    if length is not None and (not isinstance(length, int) or length < 1):
-        raise BadInputError(f"{path}: max_seq_length={length!r} is no number of tokens")
+    for key in ("processor_kwargs", "tokenizer_args"):  # newer and older files
+        options = settings.get(key)
+        if length is None and isinstance(options, dict):
+            length = options.get("model_max_length")
+    if length is not None and (type(length) is not int or length < 1):
+        raise BadInputError(f"{path}: the longest input {length!r} is no number of tokens")
     return {"max_length": length, "lower_case": bool(settings.get("do_lower_case", False))}
 
 
@@ -156,14 +198,14 @@ def _pooling(settings: dict[str, Any], root: Path) -> PoolingConfig:
     modes = settings.get("pooling_mode")
     if modes is None:
         modes = [mode for key, mode in _OLDER_KEYS.items() if settings.get(key)] or ["mean"]
-    modes = [modes] if isinstance(modes, str) else list(modes)
-    if len(modes) != 1 or modes[0] not in _POOLINGS:
+    if isinstance(modes, list) and len(modes) == 1:
+        modes = modes[0]
+    if not isinstance(modes, str) or modes not in _POOLINGS:
         raise BadInputError(
-            f"{root} pools by {' and '.join(map(str, modes))}, which is not supported; choose "
-            "pooling=..."
+            f"{root} pools by {modes!r}, which is not supported; choose pooling=..."
         )
     pooled = {"include_instruction": bool(settings.get("include_prompt", True))}
-    return parse(_POOLINGS[modes[0]], pooled, where="pooling")
+    return parse(_POOLINGS[modes], pooled, where="pooling")
 
 
 def _splade(settings: dict[str, Any], root: Path) -> PoolingConfig:
@@ -181,18 +223,24 @@ def _prompts(root: Path) -> dict[str, str]:
     path = root / "config_sentence_transformers.json"
     settings = read_json(path) if path.is_file() else {}
     prompts = settings.get("prompts") or {}
-    if not isinstance(prompts, dict) or not all(isinstance(p, str) for p in prompts.values()):
+    if not isinstance(prompts, dict) or not all(
+        prompt is None or isinstance(prompt, str) for prompt in prompts.values()
+    ):
         raise BadInputError(f"{path}: prompts must map names to texts")
-    default = prompts.get(settings.get("default_prompt_name"), "")
-    # sentence-transformers adds empty prompts for query and document where none are given, so the
-    # default one is that of texts without a side.
+    default = settings.get("default_prompt_name")
+    if default is not None and (not isinstance(default, str) or default not in prompts):
+        raise BadInputError(f"{path}: default_prompt_name={default!r} is none of its prompts")
+    similarity = settings.get("similarity_fn_name")
+    similarity = "cosine" if similarity is None else similarity
+    if not isinstance(similarity, str):
+        raise BadInputError(f"{path}: similarity_fn_name={similarity!r} is no name")
+    # A side without a prompt of its own has none; the default one is that of texts without a side.
     document = next(
-        (prompts[name] for name in ("document", "passage", "corpus") if name in prompts), ""
+        (prompts[name] for name in ("document", "passage", "corpus") if prompts.get(name)), ""
     )
-    similarity = settings.get("similarity_fn_name") or "cosine"
     return {
-        "query": prompts.get("query", ""),
+        "query": prompts.get("query") or "",
         "document": document,
-        "symmetric": default,
+        "symmetric": (prompts[default] if default is not None else None) or "",
         "similarity": _SIMILARITIES.get(similarity, similarity),
     }

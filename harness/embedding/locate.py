@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.errors import BadInputError
@@ -13,7 +13,13 @@ _SETTINGS = ("*.json", "*.txt", "*.model")
 _INDEX = "model.safetensors.index.json"
 
 
-def locate(reference: str, *, setting: str, patterns: Sequence[str] = ("*.safetensors",)) -> Path:
+def locate(
+    reference: str,
+    *,
+    setting: str,
+    patterns: Sequence[str] = ("*.safetensors",),
+    remedy: str | None = None,
+) -> Path:
     """The local folder that a reference means.
 
     Args:
@@ -22,6 +28,8 @@ def locate(reference: str, *, setting: str, patterns: Sequence[str] = ("*.safete
         setting: The setting that gave it, for messages.
         patterns: Files wanted from the hub besides the small ones of settings and tokenizer; the
             safetensors files of subfolders come along.
+        remedy: What to give instead when the hub does not have it; the setting and a folder when
+            None.
 
     Raises:
         BadInputError: If the package is not installed or the hub does not have it.
@@ -30,12 +38,20 @@ def locate(reference: str, *, setting: str, patterns: Sequence[str] = ("*.safete
         return _package_folder(reference, setting)
     if reference.startswith("hub://"):
         name, _, revision = reference.removeprefix("hub://").partition("@")
-        return _hub_folder(name, revision or None, setting, patterns)
+        return _hub_folder(name, revision or None, setting, patterns, remedy)
     return Path(reference).expanduser()
 
 
-def locate_tensors(reference: str, names: Sequence[str], *, setting: str) -> Path:
-    """Like `locate`; of a repository of the hub only the files with the named tensors are fetched.
+def locate_tensors(
+    reference: str, wanted: Callable[[Path], Sequence[Sequence[str]]], *, setting: str
+) -> Path:
+    """Like `locate`; of a repository of the hub only the files with certain tensors are fetched.
+
+    Args:
+        reference: See `locate`.
+        wanted: From the folder with the settings alone to the tensors: for each, the names that it
+            may have, best first.
+        setting: See `locate`.
 
     Raises:
         BadInputError: See `locate`.
@@ -46,8 +62,10 @@ def locate_tensors(reference: str, names: Sequence[str], *, setting: str) -> Pat
     if not (folder / _INDEX).is_file():
         return locate(reference, setting=setting)
     files = weight_map(folder)
-    wanted = next((files[name] for name in names if name in files), None)
-    return locate(reference, setting=setting, patterns=() if wanted is None else (wanted,))
+    found = (
+        next((files[name] for name in names if name in files), None) for names in wanted(folder)
+    )
+    return locate(reference, setting=setting, patterns=sorted({file for file in found if file}))
 
 
 def weight_map(folder: Path) -> dict[str, str]:
@@ -69,13 +87,15 @@ def weight_map(folder: Path) -> dict[str, str]:
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files that hold a model's weights, as transformers chooses them.
 
-    A folder's index decides, else `model.safetensors`; other files (adapters, the same weights
+    `model.safetensors`, else the files of the index; others (adapters, the same weights
     consolidated) are not the model's.
     """
+    single = folder / "model.safetensors"
+    if single.is_file():
+        return [single]
     if (folder / _INDEX).is_file():
         return sorted({folder / file for file in weight_map(folder).values()})
-    single = folder / "model.safetensors"
-    return [single] if single.is_file() else []
+    return []
 
 
 def _package_folder(reference: str, setting: str) -> Path:
@@ -92,7 +112,9 @@ def _package_folder(reference: str, setting: str) -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / inner
 
 
-def _hub_folder(name: str, revision: str | None, setting: str, patterns: Sequence[str]) -> Path:
+def _hub_folder(
+    name: str, revision: str | None, setting: str, patterns: Sequence[str], remedy: str | None
+) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
@@ -107,8 +129,8 @@ def _hub_folder(name: str, revision: str | None, setting: str, patterns: Sequenc
     except Exception as error:
         raise BadInputError(
             f"{setting}: {name!r} is neither in the local hub cache nor reachable "
-            f"({type(error).__name__}); give {_local(setting)}=FOLDER, or set HF_ENDPOINT to a "
-            "mirror"
+            f"({type(error).__name__}); give {remedy or f'{_local(setting)}=FOLDER'}, or set "
+            "HF_ENDPOINT to a mirror"
         ) from error
 
 

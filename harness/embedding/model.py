@@ -36,6 +36,7 @@ _HASHED = (
 )
 # Their first position is the one after the padding token's id.
 POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer")
+RELATIVE_POSITIONS = ("t5", "mt5", "umt5")
 _LONGEST_SENSIBLE = 1_000_000  # tokenizers say "no limit" with numbers like 10**30
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -75,7 +76,11 @@ class EmbeddingModel:
             base = adapter_base(folder)
             local = Path(base).expanduser()
             reference = base if local.is_dir() else f"hub://{base}"
-            folder = locate(reference, setting=f"the base model of {folder}")
+            folder = locate(
+                reference,
+                setting=f"the base model of {folder}",
+                remedy=f"model.path=BASE model.adapters=[{folder}]",
+            )
         return checked_folder(folder, setting="model.path")
 
     @cached_property
@@ -243,6 +248,8 @@ class EmbeddingModel:
 def _positions(settings: Mapping[str, Any]) -> int | None:
     """How many tokens a model has positions for, by its `config.json`; None where it tells none."""
     text = settings.get("text_config") or settings
+    if text.get("model_type") in RELATIVE_POSITIONS:
+        return None
     positions = text.get("max_position_embeddings") or text.get("n_positions")
     if not positions:
         return None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from harness.embedding.model import EmbeddingModel
 
+_CAPS = {"gemma2": 50.0}  # what transformers takes where config.json says nothing
 _POOLER = re.compile(r"(^|\.)pooler\.")
 
 
@@ -44,7 +45,7 @@ def load_network(
             network, report = _class_for(model, reads).from_pretrained(
                 model.folder,
                 dtype=getattr(torch, dtype),
-                attn_implementation=None if kernel == "auto" else kernel,
+                attn_implementation=_kernel(model, kernel),
                 trust_remote_code=config.trust_remote_code,
                 use_safetensors=True,
                 local_files_only=True,
@@ -70,6 +71,24 @@ def load_network(
         set_attention(network, config.attention)
     module: torch.nn.Module = network.eval()
     return module
+
+
+def _kernel(model: EmbeddingModel, kernel: str) -> str | None:
+    """The attention implementation, None for transformers' choice.
+
+    Raises:
+        BadInputError: If it would leave out the cap that the model puts on attention logits.
+    """
+    settings = model.settings.get("text_config") or model.settings
+    capped = settings.get("attn_logit_softcapping", _CAPS.get(str(settings.get("model_type"))))
+    if capped is None:
+        return None if kernel == "auto" else kernel
+    if kernel == "sdpa":
+        raise BadInputError(
+            "backend.attention=sdpa leaves out the cap on this model's attention logits; use "
+            "backend.attention=eager"
+        )
+    return "eager" if kernel == "auto" else kernel
 
 
 def _class_for(model: EmbeddingModel, reads: str) -> Any:

@@ -54,8 +54,9 @@ class Layout:
         join_tokens: Tokenise the pieces apart, so that none of their tokens merges with the text's.
         count_text: The text begins as many tokens from the end as it and the last piece have on
             their own (LLM2Vec), instead of with the first token that holds a character of it.
-        needs_first: Special token, `bos`, put in front unless the prompt begins with it.
-        needs_last: Special token, `eos`, appended unless the prompt ends with it.
+        needs_first: Special token, `bos`, put in front unless the tokenizer or a piece brings it.
+        needs_last: Special token, `eos`, appended unless the tokenizer or a piece brings it. What
+            the text itself ends with does not matter.
     """
 
     pieces: tuple[str, ...] = ("", "")

@@ -66,11 +66,12 @@ def find_tensor(folder: Path, names: Sequence[str]) -> TensorPlace | None:
     """
     from safetensors import SafetensorError, safe_open
 
-    if (folder / "model.safetensors.index.json").is_file():
+    single = folder / "model.safetensors"
+    if single.is_file() or not (folder / "model.safetensors.index.json").is_file():
+        candidates = [(single, name) for name in names if single.is_file()]
+    else:
         files = weight_map(folder)
         candidates = [(folder / files[name], name) for name in names if name in files]
-    else:
-        candidates = [(file, name) for file in weight_files(folder) for name in names]
     for file, name in candidates:
         try:
             with safe_open(file, framework="pt") as tensors:

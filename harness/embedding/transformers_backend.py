@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.embedding.batching import token_budget_batches
-from harness.embedding.model import POSITIONS_AFTER_PADDING
+from harness.embedding.model import POSITIONS_AFTER_PADDING, RELATIVE_POSITIONS
 from harness.embedding.network import load_network
 from harness.embedding.prompts import Prompts
 from harness.errors import BadInputError, first_line
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from harness.config import TransformersBackendConfig
     from harness.embedding.model import EmbeddingModel
     from harness.embedding.pooling import Pooling
-
-_RELATIVE_POSITIONS = ("t5", "mt5", "umt5")
 
 Batch = tuple[NDArray[np.int64], NDArray[np.float32], int]
 
@@ -180,11 +178,11 @@ class TransformersBackend:
     def _wants_positions(self) -> bool:
         """Whether a left-padded model must be told that positions begin after the padding."""
         kind = str(self._model.settings.get("model_type"))
-        if kind in POSITIONS_AFTER_PADDING or kind in _RELATIVE_POSITIONS:
+        if kind in POSITIONS_AFTER_PADDING or kind in RELATIVE_POSITIONS:
             return False
         if "position_ids" not in inspect.signature(self.network.forward).parameters:
             raise BadInputError(
-                f"backend.padding_side=left: {kind} counts positions from the padding; use right"
+                f"backend.padding_side=left: {kind} counts its positions itself; use right"
             )
         return True
 

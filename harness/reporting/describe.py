@@ -57,6 +57,8 @@ def describe(settings: Mapping[str, Any]) -> str:
             for side in ("query", "document")
             if (template := _template(encoder[side]["instruction"]))
         ]
+        if document.get("attention"):
+            parts.append(f"{document['attention']} attention")
         if document["dtype"] != "float32":
             parts.append(document["dtype"])
     return ", ".join(parts)
@@ -93,9 +95,10 @@ def _value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _template(around: list[str]) -> str:
-    before, after = around
-    if not before and not after:
+def _template(instruction: Mapping[str, Any] | list[str]) -> str:
+    # Older results hold the pieces alone.
+    pieces = instruction["pieces"] if isinstance(instruction, Mapping) else instruction
+    if not any(pieces):
         return ""
-    whole = f"{before}…{after}".replace("\n", "⏎")
+    whole = "…".join(pieces).replace("\n", "⏎")
     return whole if len(whole) <= _LONGEST_TEMPLATE else f"{whole[: _LONGEST_TEMPLATE - 1]}…"

@@ -101,7 +101,9 @@ class DenseRetriever:
 
     def __init__(self, config: DenseConfig, *, dependencies: Dependencies) -> None:
         self.config = config
-        self._normalised = config.similarity == "cosine" or (dependencies.encoder.model.normalize)
+        model = dependencies.encoder.model
+        similarity = model.similarity if config.similarity == "auto" else config.similarity
+        self._normalised = similarity == "cosine" or model.normalize
         self._documents: NDArray[np.float32] = np.zeros((0, 0), np.float32)
         self._equal = EqualRows.of(self._documents)
 
