@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from harness.embedding.encoder import Texts
+    from harness.embedding.texts import Texts
 
 
 _BLOCK = 16_384  # rows held in float64 at a time

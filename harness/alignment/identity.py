@@ -13,7 +13,8 @@ from harness.errors import BadInputError
 if TYPE_CHECKING:
     from harness.alignment.head import FitRecord
     from harness.config import IdentityHeadConfig
-    from harness.embedding.encoder import TextEncoder, Texts
+    from harness.embedding.encoder import TextEncoder
+    from harness.embedding.texts import Texts
 
 
 class IdentityHead:

@@ -20,7 +20,8 @@ from harness.files import read_json
 
 if TYPE_CHECKING:
     from harness.config import LinearHeadConfig
-    from harness.embedding.encoder import TextEncoder, Texts
+    from harness.embedding.encoder import TextEncoder
+    from harness.embedding.texts import Texts
 
 _INPUT_EMBEDDINGS = (
     "model.embed_tokens.weight",

@@ -32,7 +32,8 @@ from harness.files import write_atomically
 
 if TYPE_CHECKING:
     from harness.config import RidgeHeadConfig
-    from harness.embedding.encoder import TextEncoder, Texts
+    from harness.embedding.encoder import TextEncoder
+    from harness.embedding.texts import Texts
 
 _BLOCK = 8192
 _VERSION = 1

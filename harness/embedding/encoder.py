@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -15,11 +13,11 @@ from numpy.typing import NDArray
 from harness.config import identity
 from harness.cost.flops import QuadraticFlops
 from harness.embedding.adapters import adapter_parameters
-from harness.embedding.dense_layer import apply_dense
 from harness.embedding.instructions import Side, TaskInstruction, Template
 from harness.embedding.prompts import Layout, Prompts, bare_prompts, literal_tokens, tokenise
 from harness.embedding.ragged import Ragged
-from harness.embedding.store import EmbeddingStore, text_keys
+from harness.embedding.store import EmbeddingStore
+from harness.embedding.texts import EncodingRecord, Texts
 from harness.errors import BadInputError
 from harness.progress import progress_bar
 
@@ -62,34 +60,6 @@ class Backend(Protocol):
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32], int]]:
         """Yield (indices, embeddings, computed tokens) batch by batch."""
         ...
-
-
-@dataclass(frozen=True)
-class EncodingRecord:
-    """What one pass over texts did.
-
-    Attributes:
-        texts: Texts asked for.
-        distinct: Different ones among them.
-        read: Distinct texts whose vectors were in the store.
-        encoded: Distinct texts that the model ran on; `read + encoded = distinct`.
-        padded_tokens: Tokens computed for them, padding included.
-        seconds: Wall time of tokenising and encoding them; 0 when nothing was encoded.
-        lengths: int64 (encoded,), true tokens of each of them.
-    """
-
-    texts: int
-    distinct: int
-    read: int
-    encoded: int
-    padded_tokens: int
-    seconds: float
-    lengths: NDArray[np.int64]
-
-    @property
-    def tokens(self) -> int:
-        """True tokens of the texts that were encoded."""
-        return int(self.lengths.sum())
 
 
 class TextEncoder:
@@ -309,88 +279,6 @@ class TextEncoder:
                     f"backend.dtype=float32 or check the weights of {self.model.name}"
                 )
             yield batch, vectors, computed
-
-
-class Texts:
-    """Ordered texts of one side; each view of them is computed when it is first asked for."""
-
-    def __init__(
-        self,
-        ids: Sequence[str],
-        texts: Sequence[str],
-        *,
-        side: Side,
-        encoder: TextEncoder,
-        stored: bool,
-    ) -> None:
-        self.ids = ids
-        self.texts = texts
-        self.side = side
-        self.encoder = encoder
-        self.encoding: EncodingRecord | None = None
-        self._stored = stored
-        self._lengths: NDArray[np.int64] | None = None
-        self._derived: dict[Any, Any] = {}
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    @property
-    def space(self) -> dict[str, Any]:
-        """Everything that decides their embeddings besides their text."""
-        return self.encoder.space(self.side)
-
-    @cached_property
-    def keys(self) -> list[bytes]:
-        """Content hash of each text."""
-        return text_keys(self.texts)
-
-    @cached_property
-    def prompts(self) -> Prompts:
-        """Tokenised prompts."""
-        return self.encoder.prompts(self)
-
-    @cached_property
-    def literal_tokens(self) -> Ragged:
-        """Token ids of the bare texts."""
-        return self.encoder.literal_tokens(self.texts)
-
-    @cached_property
-    def pooled(self) -> NDArray[np.float32]:
-        """Pooled token states as the backbone gives them, not normalised: float32 (n, d)."""
-        if not self._stored:
-            return self.encoder.compute(self)
-        vectors, self._lengths, self.encoding = self.encoder.through_store(self)
-        return vectors
-
-    @cached_property
-    def embeddings(self) -> NDArray[np.float32]:
-        """The model's embeddings, not normalised: what is pooled, through its dense layers if any.
-
-        float32 (n, d).
-        """
-        layers = self.encoder.model.dense
-        if not layers or not len(self):
-            return self.pooled
-        rows: dict[bytes, int] = {}
-        first = [rows.setdefault(key, len(rows)) for key in self.keys]
-        distinct = np.unique(first, return_index=True)[1]
-        # Once for each distinct text: a product's last bits depend on a row's place in it.
-        return apply_dense(layers, self.pooled[distinct])[first]
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """True tokens of each prompt: int64 (n,)."""
-        if self._lengths is None:
-            self._lengths = self.prompts.ids.lengths
-        return self._lengths
-
-    def derived(self, key: Any, compute: Callable[[], T]) -> T:
-        """A view that another room makes of the texts, computed once."""
-        if key not in self._derived:
-            self._derived[key] = compute()
-        value: T = self._derived[key]
-        return value
 
 
 def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:

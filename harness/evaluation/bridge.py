@@ -12,7 +12,8 @@ from harness.retrieval.ranking import Ranking, to_run
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.embedding.encoder import TextEncoder, Texts
+    from harness.embedding.encoder import TextEncoder
+    from harness.embedding.texts import Texts
     from harness.retrieval.retriever import Retriever
 
 Place = tuple[str, str]  # (split, subset)

@@ -23,7 +23,8 @@ from harness.cost.memory import peak_device_bytes, peak_host_bytes
 if TYPE_CHECKING:
     from harness.alignment.head import Head
     from harness.config import CostConfig
-    from harness.embedding.encoder import EncodingRecord, TextEncoder, Texts
+    from harness.embedding.encoder import TextEncoder
+    from harness.embedding.texts import EncodingRecord, Texts
     from harness.retrieval.retriever import Retriever, SearchWork
 
 

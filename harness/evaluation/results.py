@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from mteb.results import TaskResult
 
-    from harness.embedding.encoder import Texts
+    from harness.embedding.texts import Texts
     from harness.evaluation.bridge import Place
     from harness.retrieval.ranking import Ranking
 

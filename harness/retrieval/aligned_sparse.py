@@ -19,7 +19,7 @@ from harness.retrieval.retriever import Dependencies, SearchWork
 
 if TYPE_CHECKING:
     from harness.config import AlignedSparseConfig
-    from harness.embedding.encoder import Texts
+    from harness.embedding.texts import Texts
 
 
 def weigh(logits: NDArray[np.float32], how: str) -> NDArray[np.float32]:

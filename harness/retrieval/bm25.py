@@ -16,7 +16,7 @@ from harness.retrieval.retriever import Dependencies, SearchWork
 
 if TYPE_CHECKING:
     from harness.config import Bm25Config
-    from harness.embedding.encoder import Texts
+    from harness.embedding.texts import Texts
 
 
 class Bm25Retriever:

@@ -16,7 +16,7 @@ from harness.retrieval.retriever import Dependencies, SearchWork
 
 if TYPE_CHECKING:
     from harness.config import DenseConfig
-    from harness.embedding.encoder import Texts
+    from harness.embedding.texts import Texts
 
 _DOCUMENTS = 16_384  # of a block
 _QUERIES = 256

@@ -12,7 +12,7 @@ from harness.retrieval.retriever import Dependencies, Retriever, SearchWork
 
 if TYPE_CHECKING:
     from harness.config import HybridConfig
-    from harness.embedding.encoder import Texts
+    from harness.embedding.texts import Texts
 
 _FUSION_FLOPS = 3  # a fused score: one subtraction, one scaling, one addition
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from harness.retrieval.ranking import Ranking
 
 if TYPE_CHECKING:
-    from harness.embedding.encoder import Texts
+    from harness.embedding.texts import Texts
     from harness.retrieval.retriever import Retriever, SearchWork
 
 

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.alignment.head import Head
-    from harness.embedding.encoder import TextEncoder, Texts
+    from harness.embedding.encoder import TextEncoder
+    from harness.embedding.texts import Texts
     from harness.retrieval.ranking import Ranking
 
 
