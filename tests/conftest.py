@@ -1,5 +1,8 @@
-"""Fixtures that several rooms' tests share: small real models, tiny random ones, the data."""
+"""Fixtures that several rooms' tests share: small models, a hub cache, what a refusal says."""
 
+import hashlib
+import importlib.util
+import json
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anything imports huggingface_hub
@@ -10,6 +13,7 @@ import hypothesis
 import pytest
 
 from harness.config import ModelConfig
+from harness.errors import BadInputError
 
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
@@ -24,6 +28,33 @@ SENTENCES = (
     "The quick brown fox jumps over the lazy dog.",
     '"" [a] {b} ""',
 )
+
+
+@pytest.fixture(scope="session")
+def refusal():
+    """Runs what must be refused and gives the message, which is one line."""
+
+    def message_of(action):
+        with pytest.raises(BadInputError) as caught:
+            action()
+        message = str(caught.value)
+        assert message
+        assert "\n" not in message
+        assert "Traceback" not in message
+        return message
+
+    return message_of
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Products this small take a hundred times as long where threads wait for each other."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
@@ -140,6 +171,67 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     _save(BertForMaskedLM, config, folder, torch)
     return folder
+
+
+@pytest.fixture(scope="session")
+def golden_tiny():
+    """The module `golden/tiny.py`, which writes the models whose published vectors are recorded."""
+    path = Path(__file__).parent / "golden" / "tiny.py"
+    specification = importlib.util.spec_from_file_location("golden_tiny", path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """Makes a repository in an empty hub cache; no hub can be reached.
+
+    The cache is laid out by hand as huggingface_hub keeps it: blobs by their hash, snapshots of
+    links to them, names of revisions, and the list of a revision's files, by which the library
+    knows which of the wanted files are missing.
+
+    Args of what it makes: the repository's name, its files by path, which of them are in the cache
+    (all if not given), the commit, and the names of revisions that mean it.
+    """
+    import huggingface_hub.constants
+
+    cache = tmp_path / "hub"
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+
+    def make(name, files, *, cached=None, commit="0" * 40, revisions=("main",)):
+        repository = cache / f"models--{name.replace('/', '--')}"
+        snapshot = repository / "snapshots" / commit
+        snapshot.mkdir(parents=True)
+        blobs = repository / "blobs"
+        blobs.mkdir(exist_ok=True)
+        listed = {}
+        for path, content in files.items():
+            sha = hashlib.sha256(content).hexdigest()
+            git = hashlib.sha1(b"blob %d\0%b" % (len(content), content)).hexdigest()
+            large = path.endswith(".safetensors")
+            listed[path] = {"size": len(content), "blob_id": git}
+            if large:
+                listed[path] |= {"lfs_sha256": sha, "lfs_size": len(content)}
+            if cached is not None and path not in cached:
+                continue
+            blob = blobs / (sha if large else git)
+            blob.write_bytes(content)
+            place = snapshot / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            up = "/".join([".."] * (2 + len(Path(path).parts) - 1))
+            place.symlink_to(f"{up}/blobs/{blob.name}")
+        for revision in revisions:
+            ref = repository / "refs" / revision
+            ref.parent.mkdir(parents=True, exist_ok=True)
+            ref.write_text(commit)
+        trees = repository / "trees"
+        trees.mkdir(exist_ok=True)
+        (trees / f"{commit}.json").write_text(json.dumps({"format_version": 1, "files": listed}))
+        return snapshot
+
+    return make
 
 
 def _save(cls, config, folder: Path, torch) -> None:

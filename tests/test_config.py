@@ -26,19 +26,9 @@ from harness.config import (
     parse,
     parse_component,
 )
-from harness.errors import BadInputError
 
 CONF = Path(__file__).parent.parent / "conf"
 MAINS = sorted(file.stem for file in CONF.glob("*.yaml") if file.stem != "hydra_settings")
-
-
-def refusal(action):
-    with pytest.raises(BadInputError) as error:
-        action()
-    message = str(error.value)
-    assert "\n" not in message
-    assert "Traceback" not in message
-    return message
 
 
 BAD = [
@@ -123,7 +113,7 @@ BAD = [
 
 class TestComponents:
     @pytest.mark.parametrize(("group", "kind", "values", "setting"), BAD)
-    def test_bad_value(self, group, kind, values, setting):
+    def test_bad_value(self, group, kind, values, setting, refusal):
         mapping = {"kind": kind, **values}
         for form in (mapping, OmegaConf.create(mapping)):
             assert setting in refusal(lambda form=form: parse_component(group, form, where=group))
@@ -133,13 +123,13 @@ class TestComponents:
         assert {(group, kind) for group, kind, *_ in BAD} == known
 
     @pytest.mark.parametrize("kind", ["median", None, 3, ["mean"], {"mean": 1}, ""])
-    def test_unknown_kind(self, kind):
+    def test_unknown_kind(self, kind, refusal):
         message = refusal(lambda: parse_component("pooling", {"kind": kind}, where="pooling"))
         assert "pooling.kind" in message
         assert "auto, mean, weighted_mean, max, last_token, eos, cls, bos, echo, splade" in message
 
     @pytest.mark.parametrize("mapping", ["mean", None, ["mean"], 3])
-    def test_no_mapping(self, mapping):
+    def test_no_mapping(self, mapping, refusal):
         assert "pooling.kind" in refusal(
             lambda: parse_component("pooling", mapping, where="pooling")
         )
@@ -214,13 +204,13 @@ class TestComponents:
         (ReportConfig, {"titel": "x"}, "report.titel"),
     ],
 )
-def test_bad_value_elsewhere(cls, values, setting):
+def test_bad_value_elsewhere(cls, values, setting, refusal):
     where = setting.split(".")[0]
     assert setting in refusal(lambda: parse(cls, OmegaConf.create(values), where=where))
 
 
 @pytest.mark.parametrize("mapping", ["text", None, 3, ["a"]])
-def test_settings_that_are_no_mapping(mapping):
+def test_settings_that_are_no_mapping(mapping, refusal):
     assert "tasks" in refusal(lambda: parse(TasksConfig, mapping, where="tasks"))
 
 
@@ -340,7 +330,7 @@ class TestFiles:
         ("override", "setting"),
         [("tasks=folder", "tasks.path"), ("model=local", "model.path"), ("model=hf", "model.name")],
     )
-    def test_what_must_be_given(self, override, setting):
+    def test_what_must_be_given(self, override, setting, refusal):
         with initialize_config_dir(str(CONF), version_base="1.3"):
             config = compose("run", overrides=[override])
         message = refusal(lambda: parse(RunConfig, config, where=""))
@@ -368,7 +358,7 @@ class TestRun:
     ]
 
     @pytest.mark.parametrize(("override", "setting"), SETTINGS)
-    def test_bad_override_names_its_setting(self, override, setting):
+    def test_bad_override_names_its_setting(self, override, setting, refusal):
         config = composed("run", override)
         assert setting in refusal(lambda: parse(RunConfig, config, where=""))
 
@@ -380,7 +370,7 @@ class TestRun:
         assert config.tasks == TasksConfig()
         assert config.format == "table"
 
-    def test_a_fusion_is_not_fused_again(self):
+    def test_a_fusion_is_not_fused_again(self, refusal):
         config = OmegaConf.to_container(composed("run"))
         config["retrieval"]["again"] = {"kind": "hybrid", "modes": ["hybrid", "bm25"]}
         message = refusal(lambda: parse(RunConfig, config, where=""))

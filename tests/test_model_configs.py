@@ -4,7 +4,6 @@
 of SciFact's queries, documents and of a symmetric text.
 """
 
-import importlib.util
 import json
 import re
 from functools import cache
@@ -64,14 +63,10 @@ def summary(name):
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory):
+def tokenizer(tmp_path_factory, golden_tiny):
     """A stand-in: byte-level, so that every prompt comes back from its tokens."""
-    path = Path(__file__).parent / "golden" / "tiny.py"
-    specification = importlib.util.spec_from_file_location("tiny", path)
-    tiny = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(tiny)
     folder = tmp_path_factory.mktemp("stand-in")
-    tiny.write_model(folder, "llama")
+    golden_tiny.write_model(folder, "llama")
     return AutoTokenizer.from_pretrained(folder)
 
 

@@ -235,6 +235,7 @@ def _prompts(root: Path) -> dict[str, str]:
     if not isinstance(similarity, str):
         raise BadInputError(f"{path}: similarity_fn_name={similarity!r} is no name")
     # A side without a prompt of its own has none; the default one is that of texts without a side.
+    # sentence-transformers writes an empty `document` beside an older name, which is the one meant.
     document = next(
         (prompts[name] for name in ("document", "passage", "corpus") if prompts.get(name)), ""
     )

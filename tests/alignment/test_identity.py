@@ -20,9 +20,10 @@ from harness.config import (
     build,
     parse,
 )
-from harness.errors import BadInputError
 from harness.evaluation.encoder import build_encoder, with_published_settings
 from harness.retrieval.retriever import Dependencies
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 DOCUMENTS = [
     "The cat sat on the mat.",
@@ -43,14 +44,6 @@ RUN = {
     "tasks": {},
 }
 AUTO = {group: {"kind": "auto"} for group in ("pooling", "instruction", "head")}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -143,15 +136,6 @@ def texts_of(encoder, texts, side="document"):
     return encoder.fresh([str(number) for number in range(len(texts))], texts, side)
 
 
-def refusal(action):
-    with pytest.raises(BadInputError) as caught:
-        action()
-    message = str(caught.value)
-    assert message
-    assert "\n" not in message
-    return message
-
-
 class TestEqualToSentenceTransformers:
     @pytest.mark.parametrize("kind", ["Transformer", "MLMTransformer"])
     def test_token_weights(self, encoder_of, splade, kind):
@@ -188,7 +172,9 @@ class TestEqualToSentenceTransformers:
     @pytest.mark.parametrize(
         ("strategy", "activation"), [("sum", "relu"), ("max", "log1p_relu"), ("sum", "log1p_relu")]
     )
-    def test_other_weights_are_refused(self, encoder_of, splade, tmp_path, strategy, activation):
+    def test_other_weights_are_refused(
+        self, encoder_of, splade, tmp_path, strategy, activation, refusal
+    ):
         folder = tmp_path / "saved"
         model = sparse_encoder(splade, strategy=strategy, activation=activation)
         model.save(str(folder), create_model_card=False)
@@ -210,7 +196,7 @@ class TestEqualToSentenceTransformers:
             expected = torch.log1p(torch.relu(logits)).amax(dim=0)
             np.testing.assert_allclose(weights, expected, rtol=0, atol=1e-4)
 
-    def test_a_model_without_the_head_is_refused(self, encoder_of, tiny_bert, tmp_path):
+    def test_a_model_without_the_head_is_refused(self, encoder_of, tiny_bert, tmp_path, refusal):
         from transformers import BertModel
 
         folder = tmp_path / "bare"
@@ -297,7 +283,7 @@ class TestHead:
                 found.scores[row], scores[found.documents[row]], rtol=1e-5, atol=1e-4
             )
 
-    def test_refuses_embeddings_narrower_than_the_vocabulary(self, encoder_of, resized):
+    def test_refuses_embeddings_narrower_than_the_vocabulary(self, encoder_of, resized, refusal):
         encoder, head = encoder_of(resized(136))
         message = refusal(lambda: head.fit(texts_of(encoder, ["the cat"])))
         assert message == (
@@ -305,7 +291,7 @@ class TestHead:
             "to pooling=splade"
         )
 
-    def test_refuses_those_of_a_mean(self, encoder_of, splade):
+    def test_refuses_those_of_a_mean(self, encoder_of, splade, refusal):
         encoder, head = encoder_of(splade, pooling={"kind": "mean"})
         message = refusal(lambda: head.fit(texts_of(encoder, DOCUMENTS)))
         assert "embeddings are 16 wide and the tokenizer knows 137 tokens" in message

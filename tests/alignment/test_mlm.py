@@ -22,11 +22,13 @@ from harness.config import (
     LmHeadConfig,
     MlmHeadConfig,
     RidgeHeadConfig,
+    TiedHeadConfig,
     build,
     parse,
 )
-from harness.errors import BadInputError
 from harness.evaluation.encoder import build_encoder, with_published_settings
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SMALL = {
     "hidden_size": 16,
@@ -59,15 +61,15 @@ OWN_HEAD = {
     "modernbert": lambda model, h: model.decoder(model.head(h)),
 }
 TEXTS = ["the cat sat on the mat.", "fox", "", "what is a cat? a cat is a small animal. " * 3]
+BERT_HEAD = (
+    "cls.predictions.transform.dense.weight",
+    "cls.predictions.transform.dense.bias",
+    "cls.predictions.transform.LayerNorm.weight",
+    "cls.predictions.transform.LayerNorm.bias",
+    "cls.predictions.bias",
+    "bert.embeddings.word_embeddings.weight",
+)
 EVERY_FAMILY = pytest.mark.parametrize("family", FAMILIES)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -139,6 +141,13 @@ def own_logits(folder, states):
         return through(model, torch.from_numpy(states)).numpy()
 
 
+def rewrite(folder, change):
+    """Put what `change` makes of each (name, tensor) in the place of a model's weights."""
+    tensors = load_file(folder / "model.safetensors").items()
+    changed = dict(change(name, tensor) for name, tensor in tensors)
+    save_file(changed, folder / "model.safetensors", metadata={"format": "pt"})
+
+
 def random_states(count=40, width=16):
     states = np.random.default_rng(5).normal(size=(count, width), scale=3.0)
     return np.vstack([states, np.zeros((1, width)), 100 * np.eye(1, width)]).astype(np.float32)
@@ -152,15 +161,6 @@ def assert_equal_to_transformers(folder, **settings):
     assert found.shape == expected.shape
     assert np.abs(expected).max() > 1
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
-
-
-def refusal(action):
-    with pytest.raises(BadInputError) as caught:
-        action()
-    message = str(caught.value)
-    assert message
-    assert "\n" not in message
-    return message
 
 
 class TestEqualToTransformers:
@@ -189,16 +189,44 @@ class TestEqualToTransformers:
     def test_an_output_matrix_of_its_own(self, save_family, family):
         folder = save_family(family, tie_word_embeddings=False)
         tensors = load_file(folder / "model.safetensors")
-        for name in set(tensors) & {"cls.predictions.bias", "lm_head.bias"}:
-            # Two names of one bias, as all published files have it.
-            tensors[name] = tensors[name.replace("bias", "decoder.bias")].clone()
-        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
         words = mlm_head(folder).matrix
         assert not any(
             tensor.shape == words.shape and np.array_equal(tensor, words)
             for name, tensor in tensors.items()
             if "embeddings" in name
         )
+        assert_equal_to_transformers(folder)
+
+    @pytest.mark.parametrize(
+        ("family", "older"),
+        [
+            ("bert", "cls.predictions.bias"),
+            ("roberta", "lm_head.bias"),
+            ("xlm-roberta", "lm_head.bias"),
+            ("camembert", "lm_head.bias"),
+            ("mpnet", "lm_head.bias"),
+        ],
+    )
+    def test_of_two_biases_the_output_matrixs_own_is_added(self, save_family, family, older):
+        folder = save_family(family, tie_word_embeddings=False)
+        tensors = load_file(folder / "model.safetensors")
+        own = tensors[older.replace("bias", "decoder.bias")]
+        assert not torch.equal(tensors[older], own)
+        np.testing.assert_array_equal(mlm_head(folder).bias, own.numpy())
+        assert_equal_to_transformers(folder)
+
+    def test_older_names_of_the_normalisation(self, save_family):
+        folder = save_family("bert")
+        older = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+
+        def as_it_was(name, tensor):
+            kept, ending = name[: name.rfind("LayerNorm")], name[name.rfind("LayerNorm") :]
+            return (kept + older[ending] if ending in older else name), tensor
+
+        rewrite(folder, as_it_was)
+        names = set(load_file(folder / "model.safetensors"))
+        assert names >= {f"cls.predictions.transform.{name}" for name in older.values()}
+        assert not any(key.endswith(tuple(older)) for key in names)
         assert_equal_to_transformers(folder)
 
     @pytest.mark.parametrize(
@@ -225,9 +253,7 @@ class TestEqualToTransformers:
 
     def test_half_precision_weights_are_read_as_float32(self, save_family):
         folder = save_family("bert")
-        tensors = load_file(folder / "model.safetensors")
-        half = {name: tensor.to(torch.bfloat16) for name, tensor in tensors.items()}
-        save_file(half, folder / "model.safetensors", metadata={"format": "pt"})
+        rewrite(folder, lambda name, tensor: (name, tensor.to(torch.bfloat16)))
         head, states = mlm_head(folder), random_states()
         model = own_model(folder).float()
         with torch.inference_mode():
@@ -276,7 +302,7 @@ class TestAnotherBackbone:
             logits_of(head, states), own_logits(backbone, states), rtol=0, atol=1e-4
         )
 
-    def test_another_width_is_refused(self, save_family):
+    def test_another_width_is_refused(self, save_family, refusal):
         model = save_family("bert")
         wide = save_family("bert", "wide", hidden_size=32)
         message = refusal(lambda: mlm_head(model, path=str(wide)).identity())
@@ -284,7 +310,7 @@ class TestAnotherBackbone:
         assert "head.path" in message
 
     @pytest.mark.parametrize("name", ["absent", "empty"])
-    def test_a_folder_without_a_model_is_refused(self, save_family, tmp_path, name):
+    def test_a_folder_without_a_model_is_refused(self, save_family, tmp_path, name, refusal):
         (tmp_path / "empty").mkdir()
         head = mlm_head(save_family("bert"), path=str(tmp_path / name))
         assert f"head.path={tmp_path / name}" in refusal(head.identity)
@@ -300,6 +326,22 @@ class TestAnotherBackbone:
         assert identity != mlm_head(model, path=str(here), normalize=True).identity()
         assert str(here) not in json.dumps(identity)
 
+    @pytest.mark.parametrize("name", BERT_HEAD)
+    def test_identity_knows_every_tensor_of_the_head(self, save_family, name):
+        model, backbone = save_family("bert"), save_family("bert", "backbone")
+        before = mlm_head(model, path=str(backbone)).identity()
+        rewrite(backbone, lambda key, tensor: (key, tensor + (key == name)))
+        assert mlm_head(model, path=str(backbone)).identity() != before
+
+    def test_identity_knows_nothing_else(self, save_family):
+        model, backbone = save_family("bert"), save_family("bert", "backbone")
+        before = mlm_head(model, path=str(backbone)).identity()
+        rewrite(
+            backbone,
+            lambda key, tensor: (key, tensor + (key == "bert.encoder.layer.0.output.dense.weight")),
+        )
+        assert mlm_head(model, path=str(backbone)).identity() == before
+
 
 class TestRefusals:
     @pytest.mark.parametrize(
@@ -313,7 +355,7 @@ class TestRefusals:
             ("RobertaForSequenceClassification", WIDE),
         ],
     )
-    def test_an_encoder_without_a_head(self, save, kind, settings):
+    def test_an_encoder_without_a_head(self, save, kind, settings, refusal):
         folder = save("bare", kind, **settings)
         head = mlm_head(folder)
         for action in (head.identity, lambda: head.matrix, lambda: head.project(random_states())):
@@ -322,7 +364,7 @@ class TestRefusals:
             assert "head.path=BACKBONE" in message
             assert "head=ridge" in message
 
-    def test_a_family_that_is_not_known(self, save):
+    def test_a_family_that_is_not_known(self, save, refusal):
         folder = save(
             "electra", "ElectraForMaskedLM", embedding_size=16, num_hidden_layers=1, hidden_size=16
         )
@@ -330,7 +372,7 @@ class TestRefusals:
         assert message.startswith("head=mlm knows bert, roberta, xlm-roberta")
         assert "not electra; use head=tied or head=ridge" in message
 
-    def test_a_tokenizer_larger_than_the_matrix(self, save_family):
+    def test_a_tokenizer_larger_than_the_matrix(self, save_family, refusal):
         head = mlm_head(save_family("bert", vocab_size=100))
         message = refusal(head.identity)
         assert "the head knows 100 tokens and the tokenizer 137" in message
@@ -388,13 +430,63 @@ class TestOneTensorOfAShardedModel:
         expected = load_file(tiny_llama / "model.safetensors")["model.embed_tokens.weight"].numpy()
         np.testing.assert_array_equal(head.matrix, expected)
 
-    def test_the_file_with_the_tensor_must_be_there(self, shards, tiny_llama):
+    def test_the_file_with_the_tensor_must_be_there(self, shards, tiny_llama, refusal):
         backbone = shards("model.norm.weight")
         head = LmHead(LmHeadConfig(path=str(backbone)), encoder=resolved(tiny_llama)[1])
         message = refusal(head.identity)
         assert "cannot be read" in message
         assert "fetch it again" in message
         assert str(backbone) in message
+
+
+class TestShardedModelsOfTheHub:
+    """Of a sharded repository those files are fetched that hold tensors of the head."""
+
+    @pytest.fixture
+    def sharded(self, hub, tmp_path):
+        """Makes a repository of a model in shards with the files of the named tensors cached."""
+
+        def make(name, model, tensors, *, without=()):
+            folder = tmp_path / "shards" / name
+            model.save_pretrained(folder, max_shard_size="6KB")
+            files = {file.name: file.read_bytes() for file in folder.iterdir()}
+            index = json.loads(files["model.safetensors.index.json"])["weight_map"]
+            needed = {index[name] for name in tensors}
+            shards = {file for file in files if file.endswith(".safetensors")}
+            assert needed < shards
+            kept = needed - {index[name] for name in without}
+            hub(f"org/{name}", files, cached=(set(files) - shards) | kept)
+            return f"hub://org/{name}"
+
+        return make
+
+    @pytest.mark.parametrize(
+        ("cls", "config", "name"),
+        [
+            (TiedHead, TiedHeadConfig, "model.embed_tokens.weight"),
+            (LmHead, LmHeadConfig, "lm_head.weight"),
+        ],
+    )
+    def test_the_one_matrix(self, sharded, tiny_llama, cls, config, name):
+        model = transformers.AutoModelForCausalLM.from_pretrained(tiny_llama)
+        path = sharded("llama", model, [name])
+        head = cls(config(path=path), encoder=resolved(tiny_llama)[1])
+        expected = load_file(tiny_llama / "model.safetensors")[name].numpy()
+        np.testing.assert_array_equal(head.matrix, expected)
+
+    def test_matrix_transform_and_bias(self, sharded, save_family):
+        folder = save_family("bert")
+        head = mlm_head(folder, path=sharded("bert", own_model(folder), BERT_HEAD))
+        states = random_states()
+        found = logits_of(head, states)
+        np.testing.assert_allclose(found, own_logits(folder, states), rtol=0, atol=1e-4)
+
+    @pytest.mark.parametrize("name", BERT_HEAD)
+    def test_each_of_them_is_wanted(self, sharded, save_family, name, refusal):
+        folder = save_family("bert")
+        path = sharded("bert", own_model(folder), BERT_HEAD, without=[name])
+        message = refusal(mlm_head(folder, path=path).identity)
+        assert message.startswith("head.path: 'org/bert' is neither in the local hub cache nor")
 
 
 class TestAuto:
@@ -439,6 +531,19 @@ class TestAuto:
     )
     def test_a_bare_backbone_is_given_a_ridge_head(self, save, kind, settings):
         assert resolved(save("bare", kind, **settings))[0].head == RidgeHeadConfig()
+
+    def test_an_encoder_decoder_is_given_a_ridge_head(self, save):
+        folder = save(
+            "t5",
+            "T5ForConditionalGeneration",
+            **{"d_model": 16, "d_kv": 4, "d_ff": 32, "num_layers": 1, "num_heads": 4},
+            decoder_start_token_id=0,
+        )
+        assert resolved(folder)[0].head == RidgeHeadConfig()
+
+    def test_a_bert_that_generates_has_its_masked_language_model_head(self, save):
+        folder = save("bert", "BertLMHeadModel", **WIDE, is_decoder=True)
+        assert resolved(folder)[0].head == MlmHeadConfig()
 
     def test_what_pools_to_token_weights_is_its_own_head(self, save_family):
         config, _ = resolved(save_family("bert"), pooling={"kind": "splade"})

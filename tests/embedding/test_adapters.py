@@ -1,9 +1,7 @@
 """LoRA chains: merged and stacked as PEFT itself does it, refused where they do not fit."""
 
-import importlib.util
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,22 +14,16 @@ from harness.config import ModelConfig
 from harness.embedding.adapters import adapter_parameters
 from harness.embedding.model import EmbeddingModel
 from harness.embedding.network import load_network
-from harness.errors import BadInputError
-
-GOLDEN = Path(__file__).parents[1] / "golden"
-specification = importlib.util.spec_from_file_location("tiny", GOLDEN / "tiny.py")
-tiny = importlib.util.module_from_spec(specification)
-specification.loader.exec_module(tiny)
 
 PROMPTS = [[5, 6, 7], [1], [9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 1, 2, 3], [300, 20, 200]]
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
+def folders(tmp_path_factory, golden_tiny):
     root = tmp_path_factory.mktemp("adapters")
-    tiny.write_model(root / "base", "llama")
+    golden_tiny.write_model(root / "base", "llama")
     for name in ("mntp", "simcse"):
-        tiny.write_adapter(root / name, "llama", name=name)
+        golden_tiny.write_adapter(root / name, "llama", name=name)
     return root
 
 
@@ -55,14 +47,6 @@ def pefts_own(folders):
     """LLM2Vec's chain with PEFT alone: the first adapter merged, the second stacked."""
     merged = PeftModel.from_pretrained(plain(folders / "base"), folders / "mntp").merge_and_unload()
     return PeftModel.from_pretrained(merged, folders / "simcse").eval()
-
-
-def refusal(action):
-    with pytest.raises(BadInputError) as error:
-        action()
-    message = str(error.value)
-    assert "\n" not in message
-    return message
 
 
 def with_tensors(source, target, change):
@@ -163,16 +147,22 @@ class TestAdapterFolderAsModel:
         assert model.find_tensor(("lm_head.weight",)) is not None
         assert model.name == "local/published"
 
-    def test_a_base_that_is_nowhere(self, published):
+    @pytest.mark.parametrize(
+        ("base", "said"),
+        [
+            ("nobody/nothing", "'nobody/nothing' is neither in the local hub cache nor reachable"),
+            (None, "names no base model"),
+            ("", "names no base model"),
+        ],
+    )
+    def test_a_base_that_is_nowhere(self, published, hub, base, said, refusal):
         settings = json.loads((published / "adapter_config.json").read_text())
-        settings["base_model_name_or_path"] = "nobody/nothing"
+        settings["base_model_name_or_path"] = base
         (published / "adapter_config.json").write_text(json.dumps(settings))
         message = refusal(lambda: EmbeddingModel(ModelConfig(path=str(published))).folder)
-        assert "nobody/nothing" in message
-        settings["base_model_name_or_path"] = None
-        (published / "adapter_config.json").write_text(json.dumps(settings))
-        message = refusal(lambda: EmbeddingModel(ModelConfig(path=str(published))).folder)
-        assert "names no base model" in message
+        assert said in message
+        assert f"give model.path=BASE model.adapters=[{published}]" in message
+        assert f"{published}=FOLDER" not in message
 
 
 class TestIdentity:
@@ -191,7 +181,7 @@ class TestIdentity:
 
 
 class TestRefusals:
-    def test_another_backbones_adapter(self, folders, tmp_path):
+    def test_another_backbones_adapter(self, folders, tmp_path, refusal):
         stranger = with_tensors(
             folders / "mntp",
             tmp_path / "stranger",
@@ -203,7 +193,7 @@ class TestRefusals:
         assert "layers.7" in message
         assert "another backbone" in message
 
-    def test_missing_tensors(self, folders, tmp_path):
+    def test_missing_tensors(self, folders, tmp_path, refusal):
         torn = with_tensors(
             folders / "mntp",
             tmp_path / "torn",
@@ -211,7 +201,7 @@ class TestRefusals:
         )
         assert "q_proj" in refusal(lambda: load(folders / "base", torn))
 
-    def test_other_widths(self, folders, tmp_path):
+    def test_other_widths(self, folders, tmp_path, refusal):
         wide = with_tensors(
             folders / "mntp",
             tmp_path / "wide",
@@ -226,17 +216,17 @@ class TestRefusals:
             ("adapter_model.safetensors", "pickle files are never loaded"),
         ],
     )
-    def test_files_that_are_not_there(self, folders, tmp_path, remove, said):
+    def test_files_that_are_not_there(self, folders, tmp_path, remove, said, refusal):
         copy = shutil.copytree(folders / "mntp", tmp_path / "copy")
         (copy / remove).unlink()
         assert said in refusal(lambda: load(folders / "base", copy))
 
-    def test_damaged_weights(self, folders, tmp_path):
+    def test_damaged_weights(self, folders, tmp_path, refusal):
         copy = shutil.copytree(folders / "mntp", tmp_path / "copy")
         (copy / "adapter_model.safetensors").write_bytes(b"\0" * 40)
         assert str(copy) in refusal(lambda: load(folders / "base", copy))
 
-    def test_another_kind_of_adapter(self, folders, tmp_path):
+    def test_another_kind_of_adapter(self, folders, tmp_path, refusal):
         copy = shutil.copytree(folders / "mntp", tmp_path / "copy")
         settings = json.loads((copy / "adapter_config.json").read_text())
         (copy / "adapter_config.json").write_text(json.dumps(settings | {"peft_type": "IA3"}))

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
@@ -35,6 +34,8 @@ from tests.embedding.tiny import (
     model_folder,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CASES = [
     *((name, attention) for name in DECODERS for attention in ("causal", "bidirectional")),
     *((name, None) for name in ENCODERS),
@@ -45,15 +46,6 @@ POOLINGS = ("mean", "weighted_mean", "last_token", "cls", "max", "eos", "bos")
 
 def vocabulary_of(name):
     return VOCABULARIES[ARCHITECTURES[name].vocabulary]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Tiny matrices: more threads wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,8 @@ from tests.embedding.tiny import (
     plain_network,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ATTENTIONS = ("causal", "bidirectional")
 IDS = np.random.default_rng(5).integers(10, 250, 24).tolist()
 ROWS = [IDS[:1], IDS[1:3], IDS[:9], IDS, IDS[4:17]]
@@ -38,15 +40,6 @@ KERNELS = [
 ]
 both_kernels = pytest.mark.parametrize(("name", "kernel"), KERNELS)
 both_attentions = pytest.mark.parametrize("attention", ATTENTIONS)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Tiny matrices: more threads wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ from safetensors.torch import save_file as save_torch_file
 
 from harness.embedding import dense_layer
 from harness.embedding.dense_layer import DenseLayer, apply_dense, read_dense
-from harness.errors import BadInputError
 
 ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "SiLU", "Sigmoid")
 WEIGHT = np.array([[1, 2], [0, -1], [3, 0.5]], np.float32)
@@ -67,15 +66,6 @@ def by_sentence_transformers(layers, inputs):
         for layer in layers:
             features = layer(features)
     return features["sentence_embedding"].numpy()
-
-
-def refusal(action):
-    with pytest.raises(BadInputError) as caught:
-        action()
-    message = str(caught.value)
-    assert message
-    assert "\n" not in message
-    return message
 
 
 class TestByHand:
@@ -195,7 +185,7 @@ class TestReading:
         np.testing.assert_array_equal(layer.weight, WEIGHT)
         assert layer.bias is None
 
-    @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
     def test_whatever_torch_saves_becomes_float32(self, layer_folder, dtype):
         folder = layer_folder()
         tensors = {"linear.weight": torch.from_numpy(WEIGHT), "linear.bias": torch.from_numpy(BIAS)}
@@ -225,7 +215,7 @@ class TestRefusals:
             3,
         ],
     )
-    def test_other_activations(self, layer_folder, name):
+    def test_other_activations(self, layer_folder, name, refusal):
         folder = layer_folder(activation_function=name)
         message = refusal(lambda: read_dense(folder))
         assert str(folder) in message
@@ -234,13 +224,13 @@ class TestRefusals:
     @pytest.mark.parametrize(
         "settings", [{"use_residual": True}, {"module_input_name": "token_embeddings"}]
     )
-    def test_layers_that_do_more(self, layer_folder, settings):
+    def test_layers_that_do_more(self, layer_folder, settings, refusal):
         folder = layer_folder(**settings)
         message = refusal(lambda: read_dense(folder))
         assert str(folder) in message
         assert "only a plain dense layer on the embedding is supported" in message
 
-    def test_no_weights(self, layer_folder):
+    def test_no_weights(self, layer_folder, refusal):
         folder = layer_folder()
         (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
         message = refusal(lambda: read_dense(folder))
@@ -248,16 +238,39 @@ class TestRefusals:
         assert "convert pickle weights to safetensors" in message
 
     @pytest.mark.parametrize("content", [b"", b"not safetensors", b"\x80\x04."])
-    def test_weights_that_cannot_be_read(self, layer_folder, content):
+    def test_weights_that_cannot_be_read(self, layer_folder, content, refusal):
         folder = layer_folder()
         (folder / "model.safetensors").write_bytes(content)
         assert "holds no dense layer" in refusal(lambda: read_dense(folder))
 
-    def test_other_tensors(self, layer_folder):
+    def test_other_tensors(self, layer_folder, refusal):
         folder = layer_folder({"weight": WEIGHT})
         assert "linear.weight" in refusal(lambda: read_dense(folder))
 
-    def test_no_settings(self, layer_folder):
+    @pytest.mark.parametrize(
+        "tensors",
+        [
+            {"linear.weight": BIAS},
+            {"linear.weight": WEIGHT[None]},
+            {"linear.weight": WEIGHT, "linear.bias": BIAS[:2]},
+            {"linear.weight": WEIGHT, "linear.bias": BIAS[:, None]},
+        ],
+        ids=["vector", "cube", "short-bias", "bias-of-rows"],
+    )
+    def test_tensors_of_other_shapes(self, layer_folder, tensors, refusal):
+        folder = layer_folder({name: tensor.copy() for name, tensor in tensors.items()})
+        message = refusal(lambda: read_dense(folder))
+        assert message == f"{folder / 'model.safetensors'} holds no dense layer of sound shape"
+
+    @pytest.mark.parametrize(
+        ("layers", "taken", "given"), [([WEIGHT.T], 3, 2), ([WEIGHT, WEIGHT], 2, 3)]
+    )
+    def test_layers_of_another_width(self, layers, taken, given, refusal):
+        layers = [DenseLayer(weight, None, "Identity") for weight in layers]
+        message = refusal(lambda: apply_dense(layers, VECTORS))
+        assert f"takes {taken} numbers and is given {given}; fetch the model again" in message
+
+    def test_no_settings(self, layer_folder, refusal):
         folder = layer_folder()
         (folder / "config.json").unlink()
         assert str(folder / "config.json") in refusal(lambda: read_dense(folder))

