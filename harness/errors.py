@@ -36,6 +36,6 @@ def explain(error: Exception) -> str:
     return f"unexpected {type(error).__name__}: {line} (debug=true shows where)"
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of a library's error, for a message of ours."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+def brief(error: BaseException) -> str:
+    """The beginning of a library's error on one line, for a message of ours."""
+    return " ".join(str(error).split())[:200] or type(error).__name__

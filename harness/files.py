@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from harness.errors import BadInputError, first_line
+from harness.errors import BadInputError, brief
 
 _SAFE_NAME = re.compile(r"[^A-Za-z0-9._+=-]+")
 _LONGEST_NAME = 200
@@ -68,7 +68,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         parsed = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadInputError(f"{path} cannot be read as JSON ({first_line(error)})") from error
+        raise BadInputError(f"{path} cannot be read as JSON ({brief(error)})") from error
     if not isinstance(parsed, dict):
         raise BadInputError(f"{path} holds no JSON object")
     return parsed

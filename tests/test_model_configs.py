@@ -45,7 +45,7 @@ def summary(name):
     template = Template(config.instruction, copies=pooling.copies).for_task(task)
     told = {
         "name": model.name,
-        "backbone": model.path,
+        "path": model.path,
         "adapters": list(model.adapters),
         "pooling": pooling.kind,
         "include_instruction": pooling.include_instruction,
@@ -55,7 +55,7 @@ def summary(name):
         "normalize": model.normalize,
         "similarity": model.similarity,
         "head": head.kind,
-        "head_path": getattr(head, "path", None),
+        "backbone": model.backbone,
     }
     told = {key: value for key, value in told.items() if value is not None and value != []}
     sides = ("query", "document", "symmetric")

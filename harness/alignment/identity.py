@@ -52,7 +52,8 @@ class IdentityHead:
     @property
     def vocabulary(self) -> int:
         """See `Head`."""
-        return self._width or len(self._encoder.model.tokenizer)
+        model = self._encoder.model
+        return self._width or int(model.settings.get("vocab_size") or len(model.tokenizer))
 
     def read(self, texts: Texts) -> NDArray[np.float32]:
         """See `Head`: token weights, whatever follows them."""

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.alignment.aligned_tokens import aligned_tokens
 from harness.alignment.vocabulary import WORD_BEGINNINGS, allowed_tokens
+from harness.config import build
 
 if TYPE_CHECKING:
     from harness.alignment.head import Head
     from harness.embedding.encoder import TextEncoder
     from harness.embedding.instructions import Side
+    from harness.embedding.pooling import Pooling
 
 _SPACE = "\u2423"
 
@@ -81,7 +84,9 @@ def inspect_text(
     texts = encoder.fresh(["text"], [text], side)
     ids = texts.prompts.ids[0].tolist()
     start = int(texts.prompts.text_start[0])
-    pooled = np.arange(len(ids)) >= (0 if encoder.pools_instruction else start)
+    pooled = _pooled(
+        build(encoder.pooling), len(ids), 0 if encoder.pooling.include_instruction else start
+    )
     allowed = allowed_tokens(
         tokenizer, head.vocabulary, drop_special=True, drop_punctuation=False, drop_stopwords=False
     )
@@ -101,6 +106,18 @@ def inspect_text(
             if token >= 0
         ],
     )
+
+
+def _pooled(pooling: Pooling, length: int, start: int) -> NDArray[np.bool_]:
+    """Which tokens change the embedding: bool (length,).
+
+    Token states that are each a dimension of their own show it of any pooling.
+    """
+    import torch
+
+    counted = torch.arange(length)[None, :] >= start
+    taken: NDArray[np.bool_] = (pooling(torch.eye(length)[None], counted)[0] != 0).numpy()
+    return taken
 
 
 def readable_token(tokenizer: Any, token: int) -> str:

@@ -73,8 +73,8 @@ class TiedHead:
                 f"the head knows {rows:,} tokens and the tokenizer {vocabulary:,}; "
                 "head.path must name a backbone with this tokenizer"
             )
-        self._check_width(width, state_width(self._encoder.model.settings) or width)
-        own = self.config.path is None
+        self._check_width(width, self._encoder.model.state_width or width)
+        own = self._path is None
         return {
             **identity(self.config),
             "path": None,
@@ -114,16 +114,22 @@ class TiedHead:
     @cached_property
     def _source(self) -> Path:
         """The folder of the backbone whose matrix is read."""
-        if self.config.path is None:
+        if self._path is None:
             return self._encoder.model.folder
-        folder = locate_tensors(self.config.path, self._tensors, setting="head.path")
-        return checked_folder(folder, setting="head.path")
+        setting = "head.path" if self.config.path else "model.backbone"
+        folder = locate_tensors(self._path, self._tensors, setting=setting)
+        return checked_folder(folder, setting=setting)
+
+    @property
+    def _path(self) -> str | None:
+        """Another backbone: the configured one, else the one that the model names."""
+        return self.config.path or self._encoder.model.config.backbone
 
     def _tensors(self, folder: Path) -> Sequence[Sequence[str]]:
         """The tensors that are read of a backbone, each by the names that it may have."""
         return [self._names(folder)]
 
-    @property
+    @cached_property
     def _fingerprint(self) -> str:
         """What another backbone's head is, by its numbers."""
         return self._place.fingerprint
@@ -172,12 +178,3 @@ def lm_head_names(settings: Mapping[str, Any]) -> tuple[str, ...]:
     )
     tied = generative and settings.get("tie_word_embeddings", True)
     return _LM_HEADS + (_INPUT_EMBEDDINGS if tied else ())
-
-
-def state_width(settings: Mapping[str, Any]) -> int | None:
-    """Width of the token states by a `config.json`, None where it does not say."""
-    text = settings.get("text_config") or settings
-    # OPT's smallest project their states to another width.
-    keys = ("word_embed_proj_dim", "hidden_size", "d_model", "n_embd", "dim")
-    width = next((text[key] for key in keys if text.get(key)), None)
-    return None if width is None else int(width)

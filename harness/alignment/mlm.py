@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -122,21 +123,18 @@ class MlmHead(TiedHead):
         import torch
         from transformers.activations import get_activation
 
-        names, settings = self._family, self._settings
+        names = self._family
         weight, dense_bias = self._tensor(names.dense), self._bias_of(names.dense)
         scale, shift = self._tensor(names.norm), self._bias_of(names.norm)
         dense = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=dense_bias is not None)
-        epsilon = settings.get("layer_norm_eps", settings.get("norm_eps", 1e-12))
-        if settings.get("model_type") == "distilbert":
-            epsilon = 1e-12
-        norm = torch.nn.LayerNorm(len(scale), eps=float(epsilon), bias=shift is not None)
+        norm = torch.nn.LayerNorm(len(scale), eps=self._epsilon, bias=shift is not None)
         dense.weight.data, norm.weight.data = torch.from_numpy(weight), torch.from_numpy(scale)
         if dense_bias is not None:
             dense.bias.data = torch.from_numpy(dense_bias)
         if shift is not None:
             norm.bias.data = torch.from_numpy(shift)
         automatic: Any = get_activation  # untyped in transformers
-        activation = automatic(settings.get(names.activation, "gelu"))
+        activation = automatic(self._activation)
         return torch.nn.Sequential(dense, activation, norm).eval()
 
     @cached_property
@@ -147,11 +145,23 @@ class MlmHead(TiedHead):
     def _family(self) -> _Names:
         return _family_of(self._settings)
 
-    @property
+    @cached_property
     def _fingerprint(self) -> str:
         places = [find_tensor(self._source, names) for names in self._tensors(self._source)]
-        parts = "".join(place.fingerprint for place in places if place is not None)
+        digests = [None if place is None else place.fingerprint for place in places]
+        parts = json.dumps([digests, self._activation, self._epsilon])
         return hashlib.sha256(parts.encode()).hexdigest()
+
+    @property
+    def _activation(self) -> str:
+        return str(self._settings.get(self._family.activation, "gelu"))
+
+    @property
+    def _epsilon(self) -> float:
+        settings = self._settings
+        if settings.get("model_type") == "distilbert":
+            return 1e-12
+        return float(settings.get("layer_norm_eps", settings.get("norm_eps", 1e-12)))
 
     def _tensors(self, folder: Path) -> Sequence[Sequence[str]]:
         names = _family_of(read_json(folder / "config.json"))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from harness.alignment.head import Head
-    from harness.config import InstructionConfig
+    from harness.config import ComponentConfig, InstructionConfig
     from harness.embedding.encoder import TextEncoder
     from harness.embedding.instructions import Side
 
@@ -27,6 +27,7 @@ def inspect(settings: DictConfig) -> int:
 
     from harness.alignment.inspection import inspect_text
     from harness.config import build
+    from harness.embedding.folder_settings import instruction_of
     from harness.embedding.model import EmbeddingModel
     from harness.evaluation.encoder import build_encoder, with_published_settings
     from harness.reporting.inspection import Variant, inspections_as_json, print_inspections
@@ -41,7 +42,7 @@ def inspect(settings: DictConfig) -> int:
     for name, template in (templates or {"": config.instruction}).items():
         instructions: list[str | None] = [*config.instructions] or [None]
         for instruction in instructions:
-            bound = _bound(encoder, template, instruction, config)
+            bound = _bound(encoder, instruction_of(template, model), instruction, config)
             if not variants:
                 _fit(head, bound, config)
             found = inspect_text(bound, head, config.text, side=side, top_k=config.top_k)
@@ -53,7 +54,7 @@ def inspect(settings: DictConfig) -> int:
     return 0
 
 
-def _template(name: str) -> InstructionConfig:
+def _template(name: str) -> ComponentConfig:
     """An option of the instruction group, wherever Hydra finds it."""
     from hydra import compose
     from hydra.core.global_hydra import GlobalHydra
@@ -66,7 +67,7 @@ def _template(name: str) -> InstructionConfig:
         raise BadInputError(
             f"templates: {name!r} is no option of instruction; choose of: {', '.join(known)}"
         ) from error
-    template: InstructionConfig = parse_component(
+    template: ComponentConfig = parse_component(
         "instruction", settings.instruction, where=f"templates.{name}"
     )
     return template

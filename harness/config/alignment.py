@@ -11,7 +11,7 @@ from harness.components import ComponentConfig, component, require
 @component("head", "auto", "harness.alignment.resolve:head_of")
 @dataclass(kw_only=True)
 class AutoHeadConfig(ComponentConfig):
-    """The model's own LM head, else its masked-language-model head, else `ridge`."""
+    """The masked-language-model head, else the LM head, else `ridge`; `identity` for `splade`."""
 
     kind: str = "auto"
 
@@ -23,7 +23,7 @@ class LinearHeadConfig(ComponentConfig):
     Attributes:
         path: Another backbone whose matrix is read: a folder, `pkg://package/folder`, or
             `hub://organisation/model@revision`, of which only the file with the matrix is fetched;
-            the model's own when absent.
+            when absent `model.backbone`, else the model itself.
         normalize: Whether the embedding is L2-normalised before it is multiplied.
     """
 

@@ -118,6 +118,12 @@ class RunConfig(EncoderRunConfig):
             isinstance(self.retrieval, Mapping) and len(self.retrieval) > 0,
             "retrieval: choose modes, for instance retrieval=[dense,bm25]",
         )
+        for name, mode in self.retrieval.items():
+            require(
+                not isinstance(mode, Mapping) or "kind" in mode,
+                f"retrieval.{name} has settings but is no mode of this run: an experiment or an "
+                f"override sets them; add {name} to retrieval=[...], or set ~retrieval.{name}",
+            )
         self.retrieval = {
             str(name): parse_component("retrieval", mode, where=f"retrieval.{name}")
             for name, mode in self.retrieval.items()

@@ -18,14 +18,16 @@ class ModelConfig(ComponentConfig):
 
     Attributes:
         name: `organisation/model`, as in results and tables; from `path` when absent.
-        path: A local folder, or `pkg://package/folder` inside an installed package; without it
-            `name` is looked up on the hub.
-        revision: The hub revision; a folder is identified by its content instead.
+        path: A local folder, `pkg://package/folder` inside an installed package, or
+            `hub://organisation/model@revision`; without it `name` is looked up on the hub.
+        revision: The hub revision of `name`; what `path` names is identified by its content.
         adapters: LoRA adapters in order, each a folder, `pkg://package/folder` or
-            `organisation/model@revision` on the hub. All but the last are merged into the weights,
+            `hub://organisation/model@revision`. All but the last are merged into the weights,
             the last is stacked on top, as LLM2Vec does.
         merge_last_adapter: Whether the last adapter is merged too: faster, and in bfloat16 not
             bit-equal.
+        backbone: The generative model that it was trained from, where the model itself has lost the
+            head: a reference as `path`; heads read their matrix of it.
         attention: `causal` or `bidirectional`; the model's own when absent.
         max_length: Longest input in tokens, template and special tokens included; the model's own
             limit when absent.
@@ -42,6 +44,7 @@ class ModelConfig(ComponentConfig):
     path: str | None = None
     revision: str | None = None
     adapters: list[str] = field(default_factory=list)
+    backbone: str | None = None
     merge_last_adapter: bool = False
     attention: str | None = None
     max_length: int | None = None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import BadInputError
+from harness.errors import BadInputError, brief
 from harness.files import read_json
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 _PREFIX = "base_model.model."
+_LORA = re.compile(rf"{re.escape(_PREFIX)}(.+)\.lora_[AB]\.weight")
 
 
 def check_adapter(folder: Path) -> None:
@@ -43,7 +45,10 @@ def check_adapter(folder: Path) -> None:
 
 
 def adapter_base(folder: Path) -> str:
-    """The base model that an adapter names: a folder or a hub name.
+    """The base model that an adapter names, as `locate` takes it.
+
+    A folder counts by its absolute path, or beside the adapter; any other name is the hub's, so
+    that what lies in the working directory is never taken for it.
 
     Raises:
         BadInputError: If it names none.
@@ -53,7 +58,8 @@ def adapter_base(folder: Path) -> str:
         raise BadInputError(
             f"{folder} names no base model; give model.path=BASE model.adapters=[{folder}]"
         )
-    return base
+    local = Path(base) if Path(base).is_absolute() else folder.parent / base
+    return str(local) if local.is_dir() else f"hub://{base}"
 
 
 def adapter_parameters(folder: Path) -> int:
@@ -93,50 +99,84 @@ def apply_adapters(
 
 def _stack(network: torch.nn.Module, folder: Path) -> Any:
     from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    modules = {name for name, _ in network.named_modules()}
     try:
-        config = LoraConfig.from_pretrained(str(folder))
+        tensors = load_file(folder / ADAPTER_FILES[1])
+        config: Any = LoraConfig.from_pretrained(str(folder))
+        _refuse_unsupported(config, tensors, folder)
+        outer = _outer_module(tensors, modules, folder)
+        for patterns in ("rank_pattern", "alpha_pattern"):
+            setattr(config, patterns, _fitting(getattr(config, patterns), outer, modules, folder))
         config.inference_mode = True
         config.task_type = None  # the backbone stays as it is, whatever it was trained for
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model: Any = get_peft_model(network, config)
-        tensors = _renamed(load_file(folder / ADAPTER_FILES[1]), set(model.state_dict()), folder)
-        loaded: Any = set_peft_model_state_dict(model, tensors)
-    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+            model: Any = get_peft_model(network, config)  # type: ignore[arg-type, unused-ignore]
+        renamed = {_PREFIX + _module(name, outer): tensor for name, tensor in tensors.items()}
+        loaded: Any = set_peft_model_state_dict(model, renamed)
+    except BadInputError:
+        raise
+    except Exception as error:
         raise BadInputError(
-            f"the adapter {folder} cannot be put on the model: {' '.join(str(error).split())[:200]}"
+            f"the adapter {folder} cannot be put on the model: {brief(error)}"
         ) from error
     missing = sorted(key for key in loaded.missing_keys if "lora_" in key)
-    if missing:
+    if missing or loaded.unexpected_keys:
         raise BadInputError(
-            f"the adapter {folder} lacks {missing[0]} and {len(missing) - 1} more tensors; fetch "
-            "it again"
+            f"the adapter {folder} does not fit the model at "
+            f"{(missing or loaded.unexpected_keys)[0]}; fetch it again"
         )
     return model
 
 
-def _renamed(
-    tensors: dict[str, torch.Tensor], known: set[str], folder: Path
-) -> dict[str, torch.Tensor]:
-    """An adapter's tensors under the names that they have in this network.
-
-    Trained on a model with a head, their names hold one module more (`model.`, `transformer.`).
-    """
-    plain = {name.replace(".default.", ".").replace(".base_layer.", ".") for name in known}
-
-    def fitting(name: str) -> str:
-        rest = name.removeprefix(_PREFIX)
-        shorter = _PREFIX + rest.partition(".")[2]
-        return next((option for option in (name, shorter) if option in plain), "")
-
-    renamed = {fitting(name): tensor for name, tensor in tensors.items()}
-    if "" in renamed or len(renamed) != len(tensors):
-        stranger = next((name for name in tensors if not fitting(name)), next(iter(tensors)))
+def _refuse_unsupported(config: Any, tensors: Mapping[str, Any], folder: Path) -> None:
+    """Refuse adapters that hold more than pairs of matrices on linear layers."""
+    odd = [name for name in ("use_dora", "modules_to_save") if getattr(config, name, None)]
+    if config.bias != "none":
+        odd.append(f"bias={config.bias}")
+    odd += [name for name in tensors if not _LORA.fullmatch(name)][:1]
+    if odd:
         raise BadInputError(
-            f"the adapter {folder} holds {stranger}, which the model has no place for; it belongs "
-            "to another backbone"
+            f"the adapter {folder} uses {odd[0]}, which is not supported; merge it into its base "
+            "with PEFT and give the merged folder as model.path"
         )
-    return renamed
+
+
+def _outer_module(tensors: Mapping[str, Any], modules: set[str], folder: Path) -> str:
+    """The module that holds the backbone in the model that the adapter was trained on, or "".
+
+    Trained on a model with a head, an adapter's names hold one module more (`model.`,
+    `transformer.`).
+
+    Raises:
+        BadInputError: If the backbone has no place for one of the tensors.
+    """
+    named = [_LORA.fullmatch(name)[1] for name in tensors]  # type: ignore[index]
+    outer = "" if any(name in modules for name in named) else named[0].partition(".")[0] + "."
+    for name in named:
+        if not name.startswith(outer) or name.removeprefix(outer) not in modules:
+            raise BadInputError(
+                f"the adapter {folder} holds {name}, which the model has no place for; it belongs "
+                "to another backbone"
+            )
+    return outer
+
+
+def _module(tensor: str, outer: str) -> str:
+    """A tensor's name within the backbone."""
+    return tensor.removeprefix(_PREFIX).removeprefix(outer)
+
+
+def _fitting(
+    patterns: Mapping[str, int], outer: str, modules: set[str], folder: Path
+) -> dict[str, int]:
+    """Per-module settings under the backbone's names, each of which must match a module."""
+    fitting = {pattern.removeprefix(outer): value for pattern, value in patterns.items()}
+    for pattern in fitting:
+        if not any(re.match(rf"(.*\.)?({pattern})$", name) for name in modules):
+            raise BadInputError(
+                f"the adapter {folder} sets {pattern!r} apart, which is no module of the model"
+            )
+    return fitting

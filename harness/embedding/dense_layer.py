@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import BadInputError, first_line
+from harness.errors import BadInputError, brief
 from harness.files import read_json
 
 _ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "SiLU", "Sigmoid")
@@ -95,7 +95,7 @@ def read_dense(folder: Path) -> DenseLayer:
         bias = tensors["linear.bias"].float().numpy() if "linear.bias" in tensors else None
     except (OSError, SafetensorError, KeyError, TypeError) as error:
         raise BadInputError(
-            f"{folder / 'model.safetensors'} holds no dense layer ({first_line(error)}); convert "
+            f"{folder / 'model.safetensors'} holds no dense layer ({brief(error)}); convert "
             "pickle weights to safetensors"
         ) from error
     if weight.ndim != 2 or (bias is not None and bias.shape != weight.shape[:1]):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TOKENISED_AT_ONCE = 1024
-_SHARD_ROWS = 16_384
+_SHARD_BYTES = 64 << 20
 _SHARD_SECONDS = 30.0  # a killed run loses at most this much encoding
 
 
@@ -78,7 +78,7 @@ class TextEncoder:
         self.template = template
         self.backend = backend
         self.store_dir = store_dir
-        self._pooling = pooling
+        self.pooling = pooling
 
     def for_task(self, task: TaskInstruction) -> TextEncoder:
         """The same encoder with a task's instruction; itself if its template has no place for one.
@@ -91,17 +91,12 @@ class TextEncoder:
 
     def with_template(self, config: InstructionConfig) -> TextEncoder:
         """The same encoder with other templates, not yet bound to a task."""
-        return self._with(Template(config, copies=self._pooling.copies))
-
-    @property
-    def pools_instruction(self) -> bool:
-        """Whether what stands before the text is pooled too."""
-        return self._pooling.include_instruction
+        return self._with(Template(config, copies=self.pooling.copies))
 
     def _with(self, template: Template) -> TextEncoder:
         return TextEncoder(
             model=self.model,
-            pooling=self._pooling,
+            pooling=self.pooling,
             template=template,
             backend=self.backend,
             store_dir=self.store_dir,
@@ -116,8 +111,8 @@ class TextEncoder:
             text_max_length=self.model.config.text_max_length,
             join_tokens=config.join == "tokens",
             count_text=config.locate == "count",
-            needs_first=self._pooling.needs_first,
-            needs_last=self._pooling.needs_last,
+            needs_first=self.pooling.needs_first,
+            needs_last=self.pooling.needs_last,
         )
 
     @property
@@ -130,9 +125,9 @@ class TextEncoder:
         linear = 0
         if self.model.adapters and not config.merge_last_adapter:
             linear += 2 * adapter_parameters(self.model.adapters[-1])
-        if self._pooling.reads == "logits":
-            width, vocabulary = (self.model.settings[key] for key in ("hidden_size", "vocab_size"))
-            linear += 2 * width * (width + vocabulary)
+        if self.pooling.reads == "logits":
+            width = self.model.state_width or 0
+            linear += 2 * width * (width + int(self.model.settings.get("vocab_size", 0)))
         constant = sum(2 * layer.weight.size for layer in self.model.dense)
         return QuadraticFlops(linear=linear, quadratic=0.0, constant=constant)
 
@@ -140,11 +135,15 @@ class TextEncoder:
         """Everything that decides an embedding besides its text."""
         return {
             "weights": self.model.weights_hash,
-            "pooling": identity(self._pooling),
-            "instruction": self.template.identity(side),
+            "pooling": identity(self.pooling),
+            "instruction": self.template.identity(
+                side, located=not self.pooling.include_instruction
+            ),
             "side": side,
             "attention": self.model.config.attention,
-            "merge_last_adapter": self.model.config.merge_last_adapter,
+            "merge_last_adapter": self.model.config.merge_last_adapter
+            and bool(self.model.adapters),
+            "own_code": self.model.runs_own_code,
             "max_length": self.model.max_length,
             "text_max_length": self.model.config.text_max_length,
             "lower_case": self.model.published.lower_case,
@@ -258,7 +257,7 @@ class TextEncoder:
                 waiting.append((batch, vectors))
                 padded += computed
                 advance(len(batch), int(lengths[batch].sum()))
-                full = sum(len(batch) for batch, _ in waiting) >= _SHARD_ROWS
+                full = sum(vectors.nbytes for _, vectors in waiting) >= _SHARD_BYTES
                 if full or time.monotonic() - written > _SHARD_SECONDS:
                     flush()
         if waiting:
@@ -269,7 +268,7 @@ class TextEncoder:
         self, prompts: Prompts, ids: Sequence[str]
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32], int]]:
         for batch, vectors, computed in self.backend.embed(
-            prompts, include_instruction=self._pooling.include_instruction
+            prompts, include_instruction=self.pooling.include_instruction
         ):
             finite = np.isfinite(vectors).all(axis=1)
             if not finite.all():

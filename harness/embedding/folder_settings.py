@@ -48,6 +48,7 @@ _POOLINGS_BY_NAME = ("Pooling", "SpladePooling")
 _WITHOUT_EFFECT = ("Dropout",)
 _ORDER = (_TRANSFORMERS, _POOLINGS_BY_NAME, ("Dense",), ("Normalize",))
 _PUBLISHER = "sentence_transformers."
+_NOT_HONOURED = ("query_length", "document_length", "query_expansion", "processing_kwargs")
 _LIMITS = tuple(
     f"sentence_{kind}_config.json"
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
@@ -184,6 +185,11 @@ def _refuse_wiring(path: Path) -> None:
 def _limits(folder: Path) -> dict[str, Any]:
     path = next((folder / name for name in _LIMITS if (folder / name).is_file()), None)
     settings = read_json(path) if path is not None else {}
+    unknown = [key for key in _NOT_HONOURED if settings.get(key)]
+    if unknown:
+        raise BadInputError(
+            f"{path} sets {unknown[0]}={settings[unknown[0]]!r}, which is not supported; remove it"
+        )
     length = settings.get("max_seq_length")
     for key in ("processor_kwargs", "tokenizer_args"):  # newer and older files
         options = settings.get(key)

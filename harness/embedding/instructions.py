@@ -110,13 +110,18 @@ class Template:
             return text.strip()
         return text.rstrip() if self.config.strip == "end" else text
 
-    def identity(self, side: Side) -> dict[str, Any]:
-        """What of a side's template can change an embedding, JSON-able."""
+    def identity(self, side: Side, *, located: bool) -> dict[str, Any]:
+        """What of a side's template can change an embedding, JSON-able.
+
+        Args:
+            side: Which template.
+            located: Whether it matters where the text begins.
+        """
         pieces = self.pieces(side)
         settings: dict[str, Any] = {"pieces": list(pieces), "strip": self.config.strip}
         if len(pieces) > 2 or any(pieces):
             settings |= {"join": self.config.join}
-        return settings | {"locate": self.config.locate}
+        return settings | ({"locate": self.config.locate} if located else {})
 
     def _template(self, side: Side) -> str:
         if side == "symmetric":

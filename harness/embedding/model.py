@@ -14,7 +14,7 @@ from harness.embedding.dense_layer import DenseLayer, read_dense
 from harness.embedding.folder_settings import FolderSettings, read_folder_settings
 from harness.embedding.locate import locate, weight_files
 from harness.embedding.tensors import TensorPlace, checked_folder, find_tensor
-from harness.errors import BadInputError, first_line
+from harness.errors import BadInputError, brief
 from harness.files import read_json
 
 if TYPE_CHECKING:
@@ -35,7 +35,10 @@ _HASHED = (
     "merges.txt",
 )
 # Their first position is the one after the padding token's id.
-POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer")
+POSITIONS_AFTER_PADDING = (
+    *("roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert", "mpnet"),
+    *("longformer", "data2vec-text", "xmod", "ibert", "luke"),
+)
 RELATIVE_POSITIONS = ("t5", "mt5", "umt5")
 _LONGEST_SENSIBLE = 1_000_000  # tokenizers say "no limit" with numbers like 10**30
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -74,14 +77,29 @@ class EmbeddingModel:
         folder = self.root / self.published.transformer
         if self._is_adapter(folder):
             base = adapter_base(folder)
-            local = Path(base).expanduser()
-            reference = base if local.is_dir() else f"hub://{base}"
             folder = locate(
-                reference,
+                base,
                 setting=f"the base model of {folder}",
                 remedy=f"model.path=BASE model.adapters=[{folder}]",
             )
-        return checked_folder(folder, setting="model.path")
+        folder = checked_folder(folder, setting="model.path")
+        if (folder / ADAPTER_FILES[0]).is_file():
+            # transformers would put it on by itself, and the model's identity would not know.
+            raise BadInputError(
+                f"{folder} holds weights and {ADAPTER_FILES[0]}; move the adapter to a folder of "
+                "its own and name it in model.adapters=[...], or remove it"
+            )
+        if self.config.trust_remote_code and any("--" in code for code in _remote_code(folder)):
+            raise BadInputError(
+                f"{folder} runs code of another repository, which is not pinned; copy the code "
+                "into the folder"
+            )
+        return folder
+
+    @property
+    def runs_own_code(self) -> bool:
+        """Whether code that came with the model is run."""
+        return self.config.trust_remote_code and bool(_remote_code(self.folder))
 
     @cached_property
     def adapters(self) -> tuple[Path, ...]:
@@ -159,13 +177,26 @@ class EmbeddingModel:
 
     @property
     def revision(self) -> str:
-        """The pinned hub revision, or the content hash's first 16 digits."""
-        return self.config.revision or self.weights_hash[:16]
+        """The pinned hub revision, or the content hash's first 16 digits.
+
+        The revision is that of `name` on the hub; weights from elsewhere are told by their content.
+        """
+        pinned = None if self.config.path or self.config.adapters else self.config.revision
+        return pinned or self.weights_hash[:16]
 
     @cached_property
     def settings(self) -> dict[str, Any]:
         """The parsed `config.json`."""
         return read_json(self.folder / "config.json")
+
+    @property
+    def state_width(self) -> int | None:
+        """Width of the token states by `config.json`, None where it does not say."""
+        text = _text_settings(self.settings)
+        # OPT's smallest project their states to another width.
+        keys = ("word_embed_proj_dim", "hidden_size", "d_model", "n_embd", "dim")
+        width = next((text[key] for key in keys if text.get(key)), None)
+        return width if isinstance(width, int) else None
 
     @cached_property
     def tokenizer_folder(self) -> Path:
@@ -197,7 +228,7 @@ class EmbeddingModel:
             )
         except Exception as error:
             raise BadInputError(
-                f"no tokenizer could be loaded from {folder} ({first_line(error)}); the folder "
+                f"no tokenizer could be loaded from {folder} ({brief(error)}); the folder "
                 "needs tokenizer.json"
             ) from error
         if not getattr(tokenizer, "is_fast", False):
@@ -247,15 +278,28 @@ class EmbeddingModel:
 
 def _positions(settings: Mapping[str, Any]) -> int | None:
     """How many tokens a model has positions for, by its `config.json`; None where it tells none."""
-    text = settings.get("text_config") or settings
+    text = _text_settings(settings)
     if text.get("model_type") in RELATIVE_POSITIONS:
         return None
     positions = text.get("max_position_embeddings") or text.get("n_positions")
-    if not positions:
+    if not isinstance(positions, int) or positions < 1:
         return None
     if text.get("model_type") in POSITIONS_AFTER_PADDING:
-        return int(positions) - int(text.get("pad_token_id", 1)) - 1
-    return int(positions)
+        padding = text.get("pad_token_id")
+        return positions - (padding if isinstance(padding, int) else 1) - 1
+    return positions
+
+
+def _text_settings(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A `config.json`, or the part of it that is of the text model."""
+    text = settings.get("text_config")
+    return text if isinstance(text, Mapping) and text else settings
+
+
+def _remote_code(folder: Path) -> list[str]:
+    """Code that `config.json` names and that runs with `trust_remote_code`."""
+    named = read_json(folder / "config.json").get("auto_map")
+    return [str(code) for code in named.values()] if isinstance(named, dict) else []
 
 
 def _has_vocabulary(folder: Path) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.embedding.adapters import apply_adapters
 from harness.embedding.attention import set_attention
-from harness.errors import BadInputError, first_line
+from harness.errors import BadInputError, brief
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +37,6 @@ def load_network(
         BadInputError: If it cannot be loaded, lacks weights, or an adapter does not fit.
     """
     import torch
-    from safetensors import SafetensorError
 
     config = model.config
     with _quiet():
@@ -51,8 +50,8 @@ def load_network(
                 local_files_only=True,
                 output_loading_info=True,
             )
-        except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
-            first = first_line(error)
+        except Exception as error:  # transformers fails in as many ways as configurations do
+            first = brief(error)
             remedy = "; try backend.attention=eager" if "attention" in first else ""
             raise BadInputError(
                 f"no model could be loaded from {model.folder}: {first}{remedy}"

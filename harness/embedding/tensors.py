@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.embedding.locate import weight_files, weight_map
-from harness.errors import BadInputError, first_line
+from harness.errors import BadInputError, brief
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,6 @@ def find_tensor(folder: Path, names: Sequence[str]) -> TensorPlace | None:
                     return TensorPlace(file, name, tuple(tensors.get_slice(name).get_shape()))
         except (SafetensorError, OSError) as error:
             raise BadInputError(
-                f"{file} cannot be read ({first_line(error)}); fetch it again"
+                f"{file} cannot be read ({brief(error)}); fetch it again"
             ) from error
     return None

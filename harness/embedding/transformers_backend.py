@@ -14,7 +14,7 @@ from harness.embedding.batching import token_budget_batches
 from harness.embedding.model import POSITIONS_AFTER_PADDING, RELATIVE_POSITIONS
 from harness.embedding.network import load_network
 from harness.embedding.prompts import Prompts
-from harness.errors import BadInputError, first_line
+from harness.errors import BadInputError, brief
 
 if TYPE_CHECKING:
     import torch
@@ -72,7 +72,7 @@ class TransformersBackend:
             return network.to(self.device)
         except RuntimeError as error:
             raise BadInputError(
-                f"the model does not fit on {self.device} ({first_line(error)}); use a smaller "
+                f"the model does not fit on {self.device} ({brief(error)}); use a smaller "
                 "dtype or backend.device=cpu"
             ) from error
 

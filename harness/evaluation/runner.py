@@ -20,6 +20,7 @@ from harness.evaluation.bridge import ModeSearch, TaskTexts, model_meta
 from harness.evaluation.costing import CostMeter
 from harness.evaluation.encoder import build_encoder, with_published_settings
 from harness.evaluation.experiment import (
+    LEXICAL_MODEL,
     Experiment,
     encoder_settings,
     experiments,
@@ -132,14 +133,17 @@ class Runner:
             if missing:
                 self._evaluate_modes(task, missing, stored, outcome)
         finally:
-            encoder = settings_hash(encoder_settings(self._encoders[task.metadata.name]))
+            experiments = self._experiments[task.metadata.name].values()
+            lexical = all(experiment.model == LEXICAL_MODEL for experiment in experiments)
+            encoder = self._encoders[task.metadata.name]
+            space = "" if lexical else settings_hash(encoder_settings(encoder))
             for mode, result in stored.items():
                 if result is not None:
                     outcome.rows += result_rows(
                         result,
                         metrics=(task.metadata.main_score, *self.config.metrics),
                         model=self._encoder.model.name,
-                        encoder=encoder,
+                        encoder=space,
                         kept=mode not in missing,
                     )
 

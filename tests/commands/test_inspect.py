@@ -84,6 +84,29 @@ def test_templates_side_by_side_and_what_is_pooled(records):
     ]
 
 
+@pytest.mark.parametrize(
+    ("pooling", "pooled"),
+    [
+        ("mean", "<s>␣the␣dog"),
+        ("weighted_mean", "<s>␣the␣dog"),
+        ("max", "<s>␣the␣dog"),
+        ("cls", "<s>"),
+        ("bos", "<s>"),
+        ("last_token", "g"),
+        ("eos", "</s>"),
+        ("echo", "␣the␣dog"),
+    ],
+)
+def test_what_each_pooling_takes(records, pooling, pooled):
+    (record,) = records("text=the dog", f"pooling={pooling}")
+    assert "".join(token["token"] for token in record["tokens"] if token["pooled"]) == pooled
+
+
+def test_the_folders_own_prompts_beside_others(records):
+    found = records("text=the dog", "templates=[auto,e5]")
+    assert [record["prompt"] for record in found] == ["the dog", "query: the dog"]
+
+
 def test_instructions_side_by_side(records):
     topics = ["Find the topic", "Find the mood"]
     found = records(f"text={TEXT}", "instruction=gritlm", f"instructions={topics}")

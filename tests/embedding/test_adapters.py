@@ -116,6 +116,35 @@ def test_an_adapter_trained_with_a_head_fits_the_backbone(folders, tmp_path):
     np.testing.assert_array_equal(states(load(folders / "base", longer)), expected)
 
 
+def with_settings(source, target, **settings):
+    """A copy of an adapter with other settings."""
+    shutil.copytree(source, target)
+    known = json.loads((target / "adapter_config.json").read_text())
+    (target / "adapter_config.json").write_text(json.dumps(known | settings))
+    return target
+
+
+@pytest.mark.parametrize("outer", ["", "model."])
+def test_per_module_settings_are_kept(folders, tmp_path, outer):
+    alpha = {f"{outer}layers.0.self_attn.q_proj": 64}
+    own = with_settings(
+        folders / "mntp", tmp_path / "own", alpha_pattern={"layers.0.self_attn.q_proj": 64}
+    )
+    expected = states(PeftModel.from_pretrained(plain(folders / "base"), own).eval())
+    given = with_settings(folders / "mntp", tmp_path / "given", alpha_pattern=alpha)
+    if outer:
+        given = with_tensors(
+            given,
+            tmp_path / "renamed",
+            lambda tensors: {
+                name.replace("base_model.model.", "base_model.model.model."): tensor
+                for name, tensor in tensors.items()
+            },
+        )
+    np.testing.assert_array_equal(states(load(folders / "base", given)), expected)
+    assert np.abs(expected - states(load(folders / "base", folders / "mntp"))).max() > 0.1
+
+
 class TestAdapterFolderAsModel:
     """`model.path` names an adapter: its base model is found, its tokenizer is its own."""
 
@@ -220,6 +249,41 @@ class TestRefusals:
         copy = shutil.copytree(folders / "mntp", tmp_path / "copy")
         (copy / remove).unlink()
         assert said in refusal(lambda: load(folders / "base", copy))
+
+    @pytest.mark.parametrize(
+        ("settings", "said"),
+        [
+            ({"use_dora": True}, "use_dora"),
+            ({"bias": "all"}, "bias=all"),
+            ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
+            ({"alpha_pattern": {"layers.9.self_attn.q_proj": 8}}, "layers.9.self_attn.q_proj"),
+            ({"rank_pattern": ["a"]}, "cannot be put on the model"),
+            ({"target_modules": "("}, "cannot be put on the model"),
+        ],
+    )
+    def test_what_is_not_supported(self, folders, tmp_path, refusal, settings, said):
+        odd = with_settings(folders / "mntp", tmp_path / "odd", **settings)
+        assert said in refusal(lambda: load(folders / "base", odd))
+
+    def test_a_whole_matrix_beside_the_pairs(self, folders, tmp_path, refusal):
+        odd = with_tensors(
+            folders / "mntp",
+            tmp_path / "odd",
+            lambda tensors: (
+                tensors
+                | {"base_model.model.layers.0.self_attn.q_proj.weight": torch.full((32, 32), 3.0)}
+            ),
+        )
+        assert "q_proj.weight, which is not supported" in refusal(
+            lambda: load(folders / "base", odd)
+        )
+
+    def test_an_adapter_beside_whole_weights(self, folders, tmp_path, refusal):
+        # transformers would put it on by itself
+        folder = shutil.copytree(folders / "base", tmp_path / "both")
+        for file in (folders / "mntp").iterdir():
+            shutil.copy(file, folder)
+        assert "holds weights and adapter_config.json" in refusal(lambda: load(folder))
 
     def test_damaged_weights(self, folders, tmp_path, refusal):
         copy = shutil.copytree(folders / "mntp", tmp_path / "copy")

@@ -156,7 +156,9 @@ class TestStore:
         assert counting.backend.loads == 0
 
     def test_many_shards(self, counting, monkeypatch):
-        monkeypatch.setattr(encoder_module, "_SHARD_ROWS", 4)
+        monkeypatch.setattr(
+            encoder_module, "_SHARD_BYTES", 4 * 4 * 4
+        )  # four vectors of four numbers
         texts = [f"text {number}" for number in range(25)]
         np.testing.assert_array_equal(
             texts_of(counting, texts).embeddings, expected(counting, texts)

@@ -222,7 +222,7 @@ class TestEqualToSentenceTransformers:
         prompts = {"query": "query: what is ", "document": "passage: "}
         folder = save(tiny_bert, mode, include_prompt=include_prompt, prompts=prompts)
         encoder = encoder_of(folder)
-        assert encoder.pools_instruction == include_prompt
+        assert encoder.pooling.include_instruction == include_prompt
         assert_equal_to_sentence_transformers(encoder, folder)
 
     def test_a_decoders_prompt_is_not_pooled(self, save, decoder):

@@ -108,7 +108,9 @@ class TestHash:
 
     def test_revision(self, copy):
         assert model(copy).revision == model(copy).weights_hash[:16]
-        assert model(copy, revision="abc").revision == "abc"
+        # a folder is told by its content, whatever revision of the hub is configured
+        assert model(copy, revision="abc").revision == model(copy).weights_hash[:16]
+        assert EmbeddingModel(ModelConfig(name="org/model", revision="abc")).revision == "abc"
 
 
 class TestLimits:

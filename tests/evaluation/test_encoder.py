@@ -244,7 +244,7 @@ class TestBuildEncoder:
         assert encoder.store_dir == Path(tmp_path / "store")
         assert isinstance(encoder.backend, TransformersBackend)
         assert encoder.backend.device == "cpu"
-        assert not encoder.pools_instruction
+        assert not encoder.pooling.include_instruction
         assert encoder.template.config.query == "query: {text}"
         assert encoder.template.task is None
         assert encoder.template.copies == 1

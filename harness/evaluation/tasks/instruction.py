@@ -16,7 +16,8 @@ DEFAULT = "default"
 def task_instruction(task: AbsTask, texts: Mapping[str, Any]) -> TaskInstruction:
     """A task's instruction.
 
-    The first of: the configured text of its name (upper and lower case alike), mteb's own prompt
+    The first of: the configured text of its name (upper and lower case alike; an empty one means
+    that it has none), mteb's own prompt
     of the task, the configured default, mteb's prompt of the task's type.
 
     Args:
@@ -25,13 +26,12 @@ def task_instruction(task: AbsTask, texts: Mapping[str, Any]) -> TaskInstruction
             of `query` and `document`; see `EncoderRunConfig.task_instructions`.
     """
     by_name = {name.casefold(): text for name, text in texts.items()}
-    candidates = (
-        texts.get(task.metadata.name, by_name.get(task.metadata.name.casefold())),
-        task.metadata.prompt,
-        texts.get(DEFAULT),
-        getattr(task, "abstask_prompt", None),
-    )
-    chosen = next((text for text in candidates if text), "")
+    configured = texts.get(task.metadata.name, by_name.get(task.metadata.name.casefold()))
+    fallbacks = (task.metadata.prompt, texts.get(DEFAULT), getattr(task, "abstask_prompt", None))
+    # An empty text of one's own means none.
+    chosen = configured
+    if configured is None:
+        chosen = next((text for text in fallbacks if text), "")
     if isinstance(chosen, Mapping):
         query = str(chosen.get("query", ""))
         return TaskInstruction(query=query, document=str(chosen.get("document", "")))

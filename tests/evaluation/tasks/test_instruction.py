@@ -31,7 +31,7 @@ def task(name="toy", prompt=None, of_type=TYPE):
         ("toy", "own", {"default": "D", "toy": "listed"}, "listed"),
         ("SciFact", "own", {"scifact": "listed"}, "listed"),
         ("scifact", "own", {"SciFact": "listed"}, "listed"),
-        ("toy", "own", {"toy": ""}, "own"),
+        ("toy", "own", {"toy": "", "default": "D"}, ""),
         ("toy", "", {}, TYPE),
     ],
 )
