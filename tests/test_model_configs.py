@@ -52,6 +52,7 @@ def summary(name):
         "attention": model.attention,
         "max_length": model.max_length,
         "text_max_length": model.text_max_length,
+        "text_cut": model.text_cut if model.text_max_length else None,
         "normalize": model.normalize,
         "similarity": model.similarity,
         "head": head.kind,

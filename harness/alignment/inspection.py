@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from harness.alignment.aligned_tokens import aligned_tokens
 from harness.alignment.vocabulary import WORD_BEGINNINGS, allowed_tokens
 from harness.config import build
+from harness.embedding.prompts import tokenise
 
 if TYPE_CHECKING:
     from harness.alignment.head import Head
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from harness.embedding.instructions import Side
     from harness.embedding.pooling import Pooling
 
+_NO_LIMIT = 10**9
 _SPACE = "\u2423"
 
 
@@ -60,11 +62,13 @@ class Inspection:
     Attributes:
         prompt: The exact text that is tokenised, before any cut.
         tokens: What the model reads.
+        cut: How many tokens the text lost because it is too long.
         aligned: The aligned tokens, by descending weight.
     """
 
     prompt: str
     tokens: list[PromptToken]
+    cut: int
     aligned: list[AlignedToken]
 
 
@@ -93,6 +97,8 @@ def inspect_text(
     aligned = aligned_tokens(
         head, head.read(texts), top_k, allowed=allowed, device=encoder.backend.device
     )
+    unlimited = replace(encoder.layout(side), max_length=_NO_LIMIT, text_max_length=None)
+    whole = tokenise(tokenizer, [encoder.template.strip(text)], unlimited)
     literal = set(texts.literal_tokens[0].tolist())
     return Inspection(
         prompt=encoder.template.strip(text).join(encoder.template.pieces(side)),
@@ -100,6 +106,7 @@ def inspect_text(
             PromptToken(token, readable_token(tokenizer, token), bool(counts))
             for token, counts in zip(ids, pooled, strict=True)
         ],
+        cut=len(whole.ids[0]) - len(ids),
         aligned=[
             AlignedToken(token, readable_token(tokenizer, token), float(weight), token in literal)
             for token, weight in zip(aligned.ids[0].tolist(), aligned.weights[0], strict=True)

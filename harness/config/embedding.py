@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
+
+from omegaconf import ListConfig
 
 from harness.components import ComponentConfig, at_least, component, one_of, require, unscored
+
+_KNOWN = ("{text}", "{instruction}")
+_PLACES = re.compile(r"\{\w+\}")
 
 
 @component("model", "huggingface", "harness.embedding.model:EmbeddingModel")
@@ -32,6 +38,8 @@ class ModelConfig(ComponentConfig):
         max_length: Longest input in tokens, template and special tokens included; the model's own
             limit when absent.
         text_max_length: Most tokens of the text alone, template and special tokens not counted.
+        text_cut: How a text above that is cut: `tokens` takes off the last ones, `words` drops
+            whole words from its end in LLM2Vec's way.
         normalize: Whether the model's embedding is L2-normalised (matters to `similarity=dot`);
             when absent, what a sentence-transformers folder says, else not.
         similarity: How the model's embeddings are compared, `cosine` or `dot`; when absent, what a
@@ -43,12 +51,13 @@ class ModelConfig(ComponentConfig):
     name: str | None = None
     path: str | None = None
     revision: str | None = None
-    adapters: list[str] = field(default_factory=list)
+    adapters: Any = field(default_factory=list)
     backbone: str | None = None
     merge_last_adapter: bool = False
     attention: str | None = None
     max_length: int | None = None
     text_max_length: int | None = None
+    text_cut: str = "tokens"
     normalize: bool | None = None
     similarity: str | None = None
     trust_remote_code: bool = False
@@ -64,7 +73,13 @@ class ModelConfig(ComponentConfig):
             one_of("similarity", self.similarity, ("cosine", "dot"))
         at_least("max_length", self.max_length, 8)
         at_least("text_max_length", self.text_max_length, 1)
-        require(all(self.adapters), "adapters names an empty one; give folders or hub names")
+        given = self.adapters if isinstance(self.adapters, list | ListConfig) else [self.adapters]
+        self.adapters = [adapter for adapter in given if adapter is not None]
+        require(
+            all(isinstance(adapter, str) and adapter for adapter in self.adapters),
+            f"adapters={self.adapters} must be folders or hub://organisation/model references",
+        )
+        one_of("text_cut", self.text_cut, ("tokens", "words"))
 
 
 @dataclass(kw_only=True)
@@ -252,6 +267,10 @@ class InstructionConfig(ComponentConfig):
             require(
                 template.count("{text}") in (1, 2),
                 f"{side}={template!r} must hold {{text}} once (twice for pooling=echo)",
+            )
+            odd = next((name for name in _PLACES.findall(template) if name not in _KNOWN), None)
+            require(
+                odd is None, f"{side}={template!r} holds {odd}; {' and '.join(_KNOWN)} are known"
             )
             require(
                 template.count("{instruction}") <= 1,

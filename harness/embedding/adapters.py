@@ -120,7 +120,8 @@ def _stack(network: torch.nn.Module, folder: Path) -> Any:
         raise
     except Exception as error:
         raise BadInputError(
-            f"the adapter {folder} cannot be put on the model: {brief(error)}"
+            f"the adapter {folder} cannot be put on the model, it may belong to another backbone: "
+            f"{brief(error)}"
         ) from error
     missing = sorted(key for key in loaded.missing_keys if "lora_" in key)
     if missing or loaded.unexpected_keys:

@@ -14,12 +14,19 @@ from harness.config import identity
 from harness.cost.flops import QuadraticFlops
 from harness.embedding.adapters import adapter_parameters
 from harness.embedding.instructions import Side, TaskInstruction, Template
-from harness.embedding.prompts import Layout, Prompts, bare_prompts, literal_tokens, tokenise
+from harness.embedding.prompts import (
+    Layout,
+    Prompts,
+    bare_prompts,
+    literal_tokens,
+    shorten_by_words,
+    tokenise,
+)
 from harness.embedding.ragged import Ragged
 from harness.embedding.store import EmbeddingStore
 from harness.embedding.texts import EncodingRecord, Texts
 from harness.errors import BadInputError
-from harness.progress import progress_bar
+from harness.progress import progress_bar, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +38,7 @@ T = TypeVar("T")
 
 _TOKENISED_AT_ONCE = 1024
 _SHARD_BYTES = 64 << 20
+_COMPARED = 256  # embeddings that are looked at for being all alike
 _SHARD_SECONDS = 30.0  # a killed run loses at most this much encoding
 
 
@@ -146,6 +154,7 @@ class TextEncoder:
             "own_code": self.model.runs_own_code,
             "max_length": self.model.max_length,
             "text_max_length": self.model.config.text_max_length,
+            "text_cut": self.model.config.text_cut,
             "lower_case": self.model.published.lower_case,
             "dtype": self.backend.dtype,
         }
@@ -161,24 +170,26 @@ class TextEncoder:
     def tokenise(self, texts: Sequence[str], side: Side) -> Prompts:
         """Tokenised prompts of bare texts."""
         layout = self.layout(side)
-        strip = self.template.strip
         return Prompts.concatenate(
-            [
-                tokenise(self.model.tokenizer, [strip(text) for text in chunk], layout)
-                for chunk in _chunks(texts)
-            ]
+            [tokenise(self.model.tokenizer, self._cut(chunk), layout) for chunk in _chunks(texts)]
         )
 
     def literal_tokens(self, texts: Sequence[str]) -> Ragged:
         """Token ids of bare texts, without template and special tokens."""
-        strip = self.template.strip
         return Ragged.concatenate(
-            literal_tokens(
-                self.model.tokenizer,
-                [strip(text) for text in chunk],
-                max_length=self.model.max_length,
-            )
+            literal_tokens(self.model.tokenizer, self._cut(chunk), max_length=self.model.max_length)
             for chunk in _chunks(texts)
+        )
+
+    def _cut(self, texts: Sequence[str]) -> list[str]:
+        """Texts as they are put into prompts: stripped, and cut where words are dropped."""
+        stripped = [self.template.strip(text) for text in texts]
+        limit = self.model.config.text_max_length
+        if limit is None or self.model.config.text_cut == "tokens":
+            return stripped
+        # The package measures before it strips, which changes no count of words.
+        return shorten_by_words(
+            self.model.tokenizer, stripped, limit, max_length=self.model.max_length
         )
 
     def prompts(self, texts: Texts) -> Prompts:
@@ -219,6 +230,11 @@ class TextEncoder:
             encoded, padded = self._fill(store, texts, rows, missing)
             seconds = time.perf_counter() - started
         vectors, lengths = store.read(store.find(keys))
+        if len(wanted) > 1 and np.allclose(vectors[:_COMPARED], vectors[0], rtol=1e-3, atol=1e-5):
+            say(
+                f"the embeddings of the {texts.side} texts are all alike; a causal model's first "
+                "token, for instance, sees no text"
+            )
         record = EncodingRecord(
             texts=len(keys),
             distinct=len(wanted),

@@ -118,6 +118,7 @@ def read_folder_settings(root: Path) -> FolderSettings:
             found["pooling"] = _pooling(read_json(root / path / "config.json"), root)
         elif kind == "SpladePooling":
             found["pooling"] = _splade(read_json(root / path / "config.json"), root)
+            found["similarity"] = found["similarity"] or "dot"  # a SparseEncoder's own
         else:
             _refuse_wiring(root / path / "config.json")
             if kind == "Dense":
@@ -126,6 +127,7 @@ def read_folder_settings(root: Path) -> FolderSettings:
                 found["normalize"] = True
     if stage < 0:
         raise BadInputError(f"{root / 'modules.json'} names no Transformer; fetch the model again")
+    found["similarity"] = found["similarity"] or "cosine"
     return FolderSettings(**found)
 
 
@@ -225,7 +227,7 @@ def _splade(settings: dict[str, Any], root: Path) -> PoolingConfig:
     return SpladePoolingConfig()
 
 
-def _prompts(root: Path) -> dict[str, str]:
+def _prompts(root: Path) -> dict[str, Any]:
     path = root / "config_sentence_transformers.json"
     settings = read_json(path) if path.is_file() else {}
     prompts = settings.get("prompts") or {}
@@ -237,8 +239,7 @@ def _prompts(root: Path) -> dict[str, str]:
     if default is not None and (not isinstance(default, str) or default not in prompts):
         raise BadInputError(f"{path}: default_prompt_name={default!r} is none of its prompts")
     similarity = settings.get("similarity_fn_name")
-    similarity = "cosine" if similarity is None else similarity
-    if not isinstance(similarity, str):
+    if similarity is not None and not isinstance(similarity, str):
         raise BadInputError(f"{path}: similarity_fn_name={similarity!r} is no name")
     # A side without a prompt of its own has none; the default one is that of texts without a side.
     # sentence-transformers writes an empty `document` beside an older name, which is the one meant.
@@ -249,5 +250,7 @@ def _prompts(root: Path) -> dict[str, str]:
         "query": prompts.get("query") or "",
         "document": document,
         "symmetric": (prompts[default] if default is not None else None) or "",
-        "similarity": _SIMILARITIES.get(similarity, similarity),
+        "similarity": _SIMILARITIES.get(
+            similarity or "", similarity
+        ),  # None leaves it to the modules
     }

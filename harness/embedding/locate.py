@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -117,6 +118,8 @@ def _hub_folder(
 ) -> Path:
     from huggingface_hub import snapshot_download
 
+    # It logs every retry; what counts is said once, below.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         return Path(
             snapshot_download(

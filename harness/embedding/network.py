@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.embedding.adapters import apply_adapters
 from harness.embedding.attention import set_attention
+from harness.embedding.model import RELATIVE_POSITIONS
 from harness.errors import BadInputError, brief
 
 if TYPE_CHECKING:
@@ -39,9 +40,10 @@ def load_network(
     import torch
 
     config = model.config
+    automatic = _class_for(model, reads)
     with _quiet():
         try:
-            network, report = _class_for(model, reads).from_pretrained(
+            network, report = automatic.from_pretrained(
                 model.folder,
                 dtype=getattr(torch, dtype),
                 attn_implementation=_kernel(model, kernel),
@@ -94,9 +96,15 @@ def _class_for(model: EmbeddingModel, reads: str) -> Any:
     """The automatic class whose output is read."""
     import transformers
 
+    kind = str(model.settings.get("model_type"))
     if reads == "logits":
+        if kind not in transformers.models.auto.modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES:
+            raise BadInputError(
+                f"pooling=splade reads a masked-language-model head, and {kind} models have none; "
+                "choose another pooling"
+            )
         return transformers.AutoModelForMaskedLM
-    if model.settings.get("is_encoder_decoder") or model.settings.get("model_type") == "t5":
+    if model.settings.get("is_encoder_decoder") or kind in RELATIVE_POSITIONS:
         return transformers.AutoModelForTextEncoding
     return transformers.AutoModel
 

@@ -145,6 +145,32 @@ def bare_prompts(tokenizer: Any, literal: Ragged, layout: Layout) -> Prompts:
     return Prompts(ids, np.zeros(len(ids), np.int64), ids.lengths)
 
 
+def shorten_by_words(
+    tokenizer: Any, texts: Sequence[str], limit: int, *, max_length: int
+) -> list[str]:
+    """Texts of at most `limit` tokens: whole words are dropped from the end, as LLM2Vec does.
+
+    Again and again the share limit/tokens of a text's words is kept, joined by single spaces; a
+    text that is short enough stays as it is.
+
+    Args:
+        tokenizer: A fast Hugging Face tokenizer.
+        texts: The bare texts.
+        limit: Most tokens of a text.
+        max_length: Tokens are counted up to this number.
+    """
+    shortened = list(texts)
+    lengths = np.minimum(_tokens_alone(tokenizer, texts), max_length) if texts else np.zeros(0)
+    for row in np.flatnonzero(lengths > limit).tolist():
+        text, length = texts[row], int(lengths[row])
+        while length > limit:
+            words = text.split()
+            text = " ".join(words[: int(len(words) * (limit / length))])
+            length = min(_tokens_alone(tokenizer, [text])[0], max_length)
+        shortened[row] = text
+    return shortened
+
+
 def _ends(tokenizer: Any, layout: Layout) -> tuple[list[int], list[int]]:
     """The special tokens that a prompt is given in front and at its end."""
     if layout.needs_first is None and layout.needs_last is None:

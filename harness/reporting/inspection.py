@@ -60,6 +60,8 @@ def print_inspections(variants: Sequence[Variant], *, model: str, pooling: str) 
         console.print(Text(printable(heading), style="bold"))
         console.print(Text.assemble(("prompt  ", "dim"), _quoted(variant.found.prompt)))
         console.print(Text.assemble(("tokens  ", "dim"), _tokens(variant.found)))
+        if cut := variant.found.cut:
+            console.print(Text(f"        the text is too long: its last {cut:,} tokens are cut"))
         console.print()
     console.print(
         Text(f"\u27e6 \u27e7 the tokens that {printable(pooling)} pools   ", style="dim")
