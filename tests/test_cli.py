@@ -479,3 +479,42 @@ def test_the_wheel_works_outside_the_repository(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(site / "harness" / "conf"))
     assert "kind: aligned_sparse" in done.stdout
+
+
+def test_bm25_alone_needs_no_model(run_toy):
+    status, out, err = run_toy("model=contriever", "retrieval=[bm25]")
+    assert status == 0, err
+    assert "bm25" in out
+
+
+def test_an_experiment_of_a_mode_that_is_not_run(run_toy):
+    status, _, err = run_toy("experiment=promptreps", "retrieval=[dense]")
+    assert status == 2
+    assert "retrieval.aligned_sparse has settings but is no mode of this run" in last_line(err)
+
+
+def test_the_table_tells_what_was_used(run_toy):
+    _, out, _ = run_toy("retrieval=[dense]", "instruction=e5", "pooling=cls")
+    assert "cls pooling, ≤256 tokens, query “query: …”, document “passage: …”, ridge head" in out
+    _, out, _ = run_toy("retrieval=[bm25]")
+    assert "pooling" not in out
+
+
+def test_embeddings_that_are_all_alike_are_told(run_toy, stories):
+    model = ["model=local", f"model.path={stories}", "retrieval=[dense]"]
+    _, _, err = run_toy(*model, "pooling=bos")
+    assert "the embeddings of the document texts are all alike" in err
+    _, _, err = run_toy(*model, "pooling=mean")
+    assert "alike" not in err
+
+
+def test_one_adapter_need_not_be_a_list(run_toy, tmp_path, golden_tiny):
+    golden_tiny.write_model(tmp_path / "base", "llama")
+    golden_tiny.write_adapter(tmp_path / "adapter", "llama", name="mntp")
+    model = ["model=local", f"model.path={tmp_path / 'base'}", "retrieval=[dense]", "format=json"]
+    found = {}
+    for adapters in ("adapter", "[adapter]", "[]"):
+        status, out, err = run_toy(*model, f"model.adapters={adapters}")
+        assert status == 0, err
+        found[adapters] = json.loads(out)["experiment"]
+    assert found["adapter"] == found["[adapter]"] != found["[]"]

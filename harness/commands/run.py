@@ -19,13 +19,17 @@ def run(settings: DictConfig) -> int:
     config = parse(RunConfig, settings, where="")
     from harness.evaluation.runner import Runner
     from harness.progress import say
+    from harness.reporting.describe import describe_model
     from harness.reporting.table import json_lines, print_comparison
 
-    outcome = Runner(config).run()
+    runner = Runner(config)
+    outcome = runner.run()
     if config.format == "json":
         json_lines(outcome.rows)
     else:
-        print_comparison(outcome.rows)
+        models = runner.model_settings()
+        notes = {task: describe_model(**parts) for task, parts in models.items()}
+        print_comparison(outcome.rows, notes)
     say(
         f"{outcome.computed} results computed, {outcome.kept} kept; "
         f"{outcome.texts_encoded:,} texts encoded, {outcome.texts_read:,} read from the store"

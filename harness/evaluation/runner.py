@@ -119,6 +119,17 @@ class Runner:
         outcome.rows = with_ratios(outcome.rows)
         return outcome
 
+    def model_settings(self) -> dict[str, dict[str, Any]]:
+        """Task name to what decides its embeddings (`encoder`) and what reads them (`head`).
+
+        Empty where no mode of the run has a model.
+        """
+        return {
+            task: {"encoder": encoder_settings(self._encoders[task]), "head": self._head.identity()}
+            for task, modes in self._experiments.items()
+            if any(experiment.model != LEXICAL_MODEL for experiment in modes.values())
+        }
+
     def _experiments_on(self, task: AbsTaskRetrieval) -> dict[str, Experiment]:
         data = task.metadata.revision if is_local(task) else None
         encoder = self._encoders[task.metadata.name]

@@ -40,28 +40,45 @@ def describe(settings: Mapping[str, Any]) -> str:
         settings: The settings of a stored experiment.
     """
     parts = _component("retrieval", settings["mode"])
-    head = settings.get("head")
-    if head:
-        # A head's matrix is a hash of its content, not a setting that a person gave.
-        given = {name: value for name, value in head.items() if name != "weights"}
-        kind = str(head["kind"])
-        parts += [kind if kind.endswith("head") else f"{kind} head", *_component("head", given)]
-    encoder = settings.get("encoder")
-    if encoder:
-        document = encoder["document"]
-        parts += [f"{document['pooling']['kind']} pooling"]
-        parts += _component("pooling", document["pooling"])
-        parts += [f"≤{document['max_length']} tokens"]
-        parts += [
-            f"{side} “{template}”"
-            for side in ("query", "document")
-            if (template := _template(encoder[side]["instruction"]))
-        ]
-        if document.get("attention"):
-            parts.append(f"{document['attention']} attention")
-        if document["dtype"] != "float32":
-            parts.append(document["dtype"])
+    if settings.get("head"):
+        parts += _head(settings["head"])
+    if settings.get("encoder"):
+        parts += _encoder(settings["encoder"])
     return ", ".join(parts)
+
+
+def describe_model(encoder: Mapping[str, Any], head: Mapping[str, Any]) -> str:
+    """How texts become embeddings, and what reads them.
+
+    Args:
+        encoder: The spaces of queries and documents.
+        head: The head's identity.
+    """
+    return ", ".join([*_encoder(encoder), *_head(head)])
+
+
+def _head(head: Mapping[str, Any]) -> list[str]:
+    # A head's matrix is a hash of its content, not a setting that a person gave.
+    given = {name: value for name, value in head.items() if name != "weights"}
+    kind = str(head["kind"])
+    return [kind if kind.endswith("head") else f"{kind} head", *_component("head", given)]
+
+
+def _encoder(encoder: Mapping[str, Any]) -> list[str]:
+    document = encoder["document"]
+    parts = [f"{document['pooling']['kind']} pooling"]
+    parts += _component("pooling", document["pooling"])
+    parts += [f"≤{document['max_length']} tokens"]
+    parts += [
+        f"{side} “{template}”"
+        for side in ("query", "document")
+        if (template := _template(encoder[side]["instruction"]))
+    ]
+    if document.get("attention"):
+        parts.append(f"{document['attention']} attention")
+    if document["dtype"] != "float32":
+        parts.append(document["dtype"])
+    return parts
 
 
 def _component(group: str, given: Mapping[str, Any]) -> list[str]:
@@ -81,6 +98,8 @@ def _setting(name: str, value: Any, given: Mapping[str, Any]) -> str:
     # With `score` the model weighs the query's own tokens, so it runs.
     if name == "query_expansion" and value == 0 and given.get("query_weight") != "score":
         return "M = 0 (inference-free)"
+    if name == "include_instruction":
+        return "instruction pooled" if value else "instruction left out"
     readable = name.replace("_", " ")
     if value is None or value is False:
         return f"no {readable}"

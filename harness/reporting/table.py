@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from rich import box
@@ -29,15 +29,23 @@ def json_lines(rows: Sequence[ResultRow]) -> None:
     sys.stdout.flush()
 
 
-def print_comparison(rows: Sequence[ResultRow]) -> None:
-    """Print one table a task, split, subset and metric on standard output."""
+def print_comparison(rows: Sequence[ResultRow], notes: Mapping[str, str] | None = None) -> None:
+    """Print one table a task, split, subset and metric on standard output.
+
+    Args:
+        rows: The figures.
+        notes: Task name to a line that goes with its tables.
+    """
     console = standard_output()
     for (task, subset, split, metric), group in groupby(
         sorted(rows, key=_place), key=lambda row: (row.task, row.subset, row.split, row.metric)
     ):
         members = list(group)
-        title = Text(printable(f"{members[0].model} on {task} ({split}, {subset})"))
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+        title = printable(f"{members[0].model} on {task} ({split}, {subset})")
+        console.print(Text(title, style="italic"))
+        if note := (notes or {}).get(task):
+            console.print(Text(printable(note), style="dim"))
+        table = Table(box=box.SIMPLE_HEAD)
         for name in _COLUMNS:
             table.add_column(
                 metric_name(metric) if name == "value" else name,

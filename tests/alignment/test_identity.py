@@ -159,6 +159,7 @@ class TestEqualToSentenceTransformers:
         encoder, head = encoder_of(folder, **AUTO)
         assert isinstance(head, IdentityHead)
         assert encoder.model.published.pooling == SpladePoolingConfig()
+        assert encoder.model.similarity == "dot"  # a SparseEncoder's own, unsaid in its files
         assert not encoder.model.normalize
         for side, method in (
             ("query", model.encode_query),

@@ -205,3 +205,14 @@ def test_a_reader_that_has_enough_is_no_error(stories):
     os.close(writer)
     assert done.returncode == 141
     assert done.stderr == b""
+
+
+def test_a_text_that_is_cut_says_so(inspect, records, stories):
+    assert records("text=the dog")[0]["cut"] == 0
+    (record,) = records(f"text={'dog ' * 600}")
+    assert len(record["tokens"]) == 512
+    whole = transformers.AutoTokenizer.from_pretrained(stories)("dog " * 600)["input_ids"]
+    assert record["cut"] == len(whole) - 512 > 600
+    status, out, _ = inspect("model=local", f"model.path={stories}", f"text={'dog ' * 600}")
+    assert status == 0
+    assert f"its last {record['cut']:,} tokens are cut" in out

@@ -284,3 +284,9 @@ def test_importing_cost_does_not_import_torch():
         " harness.cost.hardware; assert not {'torch', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_t5_encoder_that_was_saved_alone_is_counted():
+    sizes = {"d_model": 64, "d_ff": 128, "d_kv": 16, "num_layers": 2, "num_heads": 4}
+    alone = transformers.T5Config(**sizes, is_encoder_decoder=False, use_cache=False)
+    assert measured_forward_flops(alone) == measured_forward_flops(transformers.T5Config(**sizes))

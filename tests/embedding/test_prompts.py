@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.embedding.model import EmbeddingModel
-from harness.embedding.prompts import Layout, tokenise
+from harness.embedding.prompts import Layout, shorten_by_words, tokenise
 from harness.errors import BadInputError
 
 A, CAT, SAT, B, STOP = 1037, 4937, 2938, 1038, 1012
@@ -161,3 +161,26 @@ def test_whatever_the_texts(tokenizer, texts, pieces, join, count, limit, room):
         np.testing.assert_array_equal(alone.ids[0], found.ids[number])
         assert alone.text_start[0] == found.text_start[number]
         assert alone.text_stop[0] == found.text_stop[number]
+
+
+class TestShortenedByWords:
+    """LLM2Vec's way, on texts of single-token words: words are tokens."""
+
+    def test_by_hand(self, tokenizer):
+        def shortened(count, limit, max_length=512):
+            (text,) = shorten_by_words(tokenizer, ["cat " * count], limit, max_length=max_length)
+            return len(text.split())
+
+        assert shortened(10, 10) == 10
+        assert shortened(10, 9) == 9  # int(10 · 9/10)
+        assert shortened(10, 4) == 4
+        # counted up to 20 only: int(100 · 10/20) = 50, 25, 12, then int(12 · 10/12) = 10
+        assert shortened(100, 10, max_length=20) == 10
+
+    def test_one_long_word_is_lost(self, tokenizer):
+        assert shorten_by_words(tokenizer, ["?!" * 20], 10, max_length=512) == [""]
+
+    def test_short_texts_keep_their_spaces(self, tokenizer):
+        texts = ["a  cat \n", "", " sat"]
+        assert shorten_by_words(tokenizer, texts, 10, max_length=512) == texts
+        assert shorten_by_words(tokenizer, [], 10, max_length=512) == []

@@ -1,6 +1,6 @@
 import pytest
 
-from harness.reporting.describe import describe
+from harness.reporting.describe import describe, describe_model
 
 
 def encoder(*, before="", after="", pooling="mean", dtype="float32"):
@@ -83,6 +83,22 @@ SPARSE = {
 )
 def test_settings_that_name_a_mode_or_differ_from_its_defaults_are_told(settings, words):
     assert describe(settings) == words
+
+
+def test_a_model_is_told_by_what_decides_its_embeddings():
+    side = {
+        "pooling": {"kind": "mean", "include_instruction": False},
+        "instruction": {"pieces": ["<|embed|>\n", ""], "strip": "none"},
+        "max_length": 512,
+        "attention": "bidirectional",
+        "dtype": "float32",
+    }
+    bare = {**side, "instruction": {"pieces": ["", ""], "strip": "none"}}
+    words = describe_model({"query": side, "document": bare}, {"kind": "lm_head", "weights": "9f"})
+    assert words == (
+        "mean pooling, instruction left out, ≤512 tokens, query “<|embed|>⏎…”, "
+        "bidirectional attention, lm_head"
+    )
 
 
 def test_a_long_template_is_cut():
