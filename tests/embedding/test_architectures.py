@@ -200,7 +200,7 @@ def test_a_template_is_kept_whole_and_pooled_when_asked(
         # A space that no word has taken in is the template's.
         start = len(head) + (row[len(head)] == tokens(" ")[0])
         expected.append(pooled(states(tuple(row))[0 if include_instruction else start :], pooling))
-    encoder._pooling.include_instruction = include_instruction
+    encoder.pooling.include_instruction = include_instruction
     assert [row.tolist() for row in encoder.tokenise(texts, "document").ids] == rows
     np.testing.assert_allclose(embedded(encoder, texts), np.stack(expected), rtol=0, atol=1e-4)
 
