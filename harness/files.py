@@ -59,8 +59,12 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, write)
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, *, remedy: str = "") -> dict[str, Any]:
     """A JSON object from a file.
+
+    Args:
+        path: The file.
+        remedy: What a person can do when it is not one, for the message.
 
     Raises:
         BadInputError: If it is not one.
@@ -68,9 +72,10 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         parsed = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadInputError(f"{path} cannot be read as JSON ({brief(error)})") from error
+        then = f"; {remedy}" if remedy else f" ({brief(error)})"
+        raise BadInputError(f"{path} cannot be read as JSON{then}") from error
     if not isinstance(parsed, dict):
-        raise BadInputError(f"{path} holds no JSON object")
+        raise BadInputError(f"{path} holds no JSON object{f'; {remedy}' if remedy else ''}")
     return parsed
 
 

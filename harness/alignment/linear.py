@@ -57,7 +57,11 @@ class TiedHead:
 
     needs_corpus = False
     fit_record: FitRecord | None = None
-    bias: NDArray[np.float32] | None = None
+
+    @cached_property
+    def bias(self) -> NDArray[np.float32] | None:
+        """See `Head`: none."""
+        return None
 
     def identity(self) -> dict[str, Any]:
         """See `Head`; a matrix that does not fit is refused here, before any text is read.

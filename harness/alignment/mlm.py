@@ -98,7 +98,7 @@ class MlmHead(TiedHead):
         super().__init__(config, encoder=encoder)
 
     @cached_property
-    def bias(self) -> NDArray[np.float32] | None:  # type: ignore[override]
+    def bias(self) -> NDArray[np.float32] | None:
         """float32 (V,)."""
         place = find_tensor(self._source, self._family.bias)
         return None if place is None else place.read()
@@ -143,7 +143,7 @@ class MlmHead(TiedHead):
 
     @cached_property
     def _family(self) -> _Names:
-        return _family_of(self._settings)
+        return _family_in(self._source)
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -164,13 +164,13 @@ class MlmHead(TiedHead):
         return float(settings.get("layer_norm_eps", settings.get("norm_eps", 1e-12)))
 
     def _tensors(self, folder: Path) -> Sequence[Sequence[str]]:
-        names = _family_of(read_json(folder / "config.json"))
+        names = _family_in(folder)
         transform = [names.dense, _bias(names.dense), names.norm, _bias(names.norm)]
         return [*(_older(name) for name in transform), names.decoder, names.bias]
 
     def _names(self, folder: Path) -> tuple[str, ...]:
         # Word embeddings alone are no head: without its transform it would be a random one.
-        names = _family_of(read_json(folder / "config.json"))
+        names = _family_in(folder)
         if find_tensor(folder, (names.dense,)) is None:
             raise BadInputError(self._absent())
         return names.decoder
@@ -192,8 +192,8 @@ class MlmHead(TiedHead):
         )
 
 
-def _family_of(settings: Mapping[str, Any]) -> _Names:
-    kind = str(settings.get("model_type"))
+def _family_in(folder: Path) -> _Names:
+    kind = str(read_json(folder / "config.json").get("model_type"))
     if kind not in _FAMILIES:
         raise BadInputError(
             f"head=mlm knows {', '.join(_FAMILIES)}, not {kind}; use head=tied or head=ridge"

@@ -44,7 +44,7 @@ _FIT_LENGTHS = (16, 32)
 _CHECK_LENGTH = 48
 _CHECK_TOLERANCE = 1e-6
 
-_ENCODERS_OF_PAIRS = ("t5", "mt5", "umt5")  # saved alone they say that they are no pair
+ENCODERS_OF_PAIRS = ("t5", "mt5", "umt5")  # saved alone they say that they are no pair
 
 
 class UnmeasurableError(ValueError):
@@ -200,7 +200,7 @@ def _meta_backbone(config: PretrainedConfig) -> torch.nn.Module:
             options["add_pooling_layer"] = False
     # Typed as Any because transformers leaves the method untyped.
     automatic: Any = AutoModel
-    if config.is_encoder_decoder or config.model_type in _ENCODERS_OF_PAIRS:
+    if config.is_encoder_decoder or config.model_type in ENCODERS_OF_PAIRS:
         automatic = AutoModelForTextEncoding
     with torch.device("meta"):
         model: torch.nn.Module = automatic.from_config(

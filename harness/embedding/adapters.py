@@ -67,7 +67,8 @@ def adapter_parameters(folder: Path) -> int:
     from safetensors import safe_open
 
     with safe_open(folder / ADAPTER_FILES[1], framework="np") as tensors:
-        return sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+        names = list(tensors.keys())
+        return sum(math.prod(tensors.get_slice(name).get_shape()) for name in names)
 
 
 def apply_adapters(
@@ -97,7 +98,7 @@ def apply_adapters(
     return network.eval()
 
 
-def _stack(network: torch.nn.Module, folder: Path) -> Any:
+def _stack(network: Any, folder: Path) -> Any:
     from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
     from safetensors.torch import load_file
 
@@ -105,16 +106,18 @@ def _stack(network: torch.nn.Module, folder: Path) -> Any:
     try:
         tensors = load_file(folder / ADAPTER_FILES[1])
         config: Any = LoraConfig.from_pretrained(str(folder))
-        _refuse_unsupported(config, tensors, folder)
-        outer = _outer_module(tensors, modules, folder)
+        outer = _outer_module(_targets(config, tensors, folder), modules, folder)
         for patterns in ("rank_pattern", "alpha_pattern"):
             setattr(config, patterns, _fitting(getattr(config, patterns), outer, modules, folder))
         config.inference_mode = True
         config.task_type = None  # the backbone stays as it is, whatever it was trained for
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model: Any = get_peft_model(network, config)  # type: ignore[arg-type, unused-ignore]
-        renamed = {_PREFIX + _module(name, outer): tensor for name, tensor in tensors.items()}
+            model: Any = get_peft_model(network, config)
+        renamed = {
+            _PREFIX + name.removeprefix(_PREFIX).removeprefix(outer): tensor
+            for name, tensor in tensors.items()
+        }
         loaded: Any = set_peft_model_state_dict(model, renamed)
     except BadInputError:
         raise
@@ -132,20 +135,26 @@ def _stack(network: torch.nn.Module, folder: Path) -> Any:
     return model
 
 
-def _refuse_unsupported(config: Any, tensors: Mapping[str, Any], folder: Path) -> None:
-    """Refuse adapters that hold more than pairs of matrices on linear layers."""
+def _targets(config: Any, tensors: Mapping[str, Any], folder: Path) -> list[str]:
+    """The modules that an adapter is for, one for each tensor.
+
+    Raises:
+        BadInputError: If it holds more than pairs of matrices on linear layers.
+    """
     odd = [name for name in ("use_dora", "modules_to_save") if getattr(config, name, None)]
     if config.bias != "none":
         odd.append(f"bias={config.bias}")
-    odd += [name for name in tensors if not _LORA.fullmatch(name)][:1]
+    matches = {name: _LORA.fullmatch(name) for name in tensors}
+    odd += [name for name, match in matches.items() if match is None][:1]
     if odd:
         raise BadInputError(
             f"the adapter {folder} uses {odd[0]}, which is not supported; merge it into its base "
             "with PEFT and give the merged folder as model.path"
         )
+    return [match[1] for match in matches.values() if match is not None]
 
 
-def _outer_module(tensors: Mapping[str, Any], modules: set[str], folder: Path) -> str:
+def _outer_module(targets: Sequence[str], modules: set[str], folder: Path) -> str:
     """The module that holds the backbone in the model that the adapter was trained on, or "".
 
     Trained on a model with a head, an adapter's names hold one module more (`model.`,
@@ -154,20 +163,15 @@ def _outer_module(tensors: Mapping[str, Any], modules: set[str], folder: Path) -
     Raises:
         BadInputError: If the backbone has no place for one of the tensors.
     """
-    named = [_LORA.fullmatch(name)[1] for name in tensors]  # type: ignore[index]
-    outer = "" if any(name in modules for name in named) else named[0].partition(".")[0] + "."
-    for name in named:
+    inner = not targets or any(name in modules for name in targets)
+    outer = "" if inner else targets[0].partition(".")[0] + "."
+    for name in targets:
         if not name.startswith(outer) or name.removeprefix(outer) not in modules:
             raise BadInputError(
                 f"the adapter {folder} holds {name}, which the model has no place for; it belongs "
                 "to another backbone"
             )
     return outer
-
-
-def _module(tensor: str, outer: str) -> str:
-    """A tensor's name within the backbone."""
-    return tensor.removeprefix(_PREFIX).removeprefix(outer)
 
 
 def _fitting(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from harness.config import InstructionConfig, PoolingConfig
     from harness.embedding.model import EmbeddingModel
-
-T = TypeVar("T")
 
 _TOKENISED_AT_ONCE = 1024
 _SHARD_BYTES = 64 << 20

@@ -149,7 +149,8 @@ def instruction_of(config: ComponentConfig, model: EmbeddingModel) -> Instructio
                 f"the prompts of {model.root} hold {{text}} or {{instruction}}; choose "
                 "instruction=..."
             )
-        return InstructionConfig(**{side: f"{prompts[side]}{{text}}" for side in prompts})
+        templates = {side: f"{prompts[side]}{{text}}" for side in prompts}
+        return parse(InstructionConfig, templates, where=f"prompts of {model.root}")
     assert isinstance(config, InstructionConfig)
     return config
 
@@ -250,7 +251,6 @@ def _prompts(root: Path) -> dict[str, Any]:
         "query": prompts.get("query") or "",
         "document": document,
         "symmetric": (prompts[default] if default is not None else None) or "",
-        "similarity": _SIMILARITIES.get(
-            similarity or "", similarity
-        ),  # None leaves it to the modules
+        # None leaves it to the modules.
+        "similarity": _SIMILARITIES.get(similarity or "", similarity),
     }

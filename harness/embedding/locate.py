@@ -11,6 +11,7 @@ from harness.errors import BadInputError
 from harness.files import read_json
 
 _SETTINGS = ("*.json", "*.txt", "*.model")
+SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 
 
@@ -60,7 +61,7 @@ def locate_tensors(
     if not reference.startswith("hub://"):
         return locate(reference, setting=setting)
     folder = locate(reference, setting=setting, patterns=())
-    if not (folder / _INDEX).is_file():
+    if not is_sharded(folder):
         return locate(reference, setting=setting)
     files = weight_map(folder)
     found = (
@@ -91,12 +92,14 @@ def weight_files(folder: Path) -> list[Path]:
     `model.safetensors`, else the files of the index; others (adapters, the same weights
     consolidated) are not the model's.
     """
-    single = folder / "model.safetensors"
-    if single.is_file():
-        return [single]
-    if (folder / _INDEX).is_file():
+    if is_sharded(folder):
         return sorted({folder / file for file in weight_map(folder).values()})
-    return []
+    return [folder / SINGLE] if (folder / SINGLE).is_file() else []
+
+
+def is_sharded(folder: Path) -> bool:
+    """Whether a model's tensors are where an index of shards says: a single file goes first."""
+    return (folder / _INDEX).is_file() and not (folder / SINGLE).is_file()
 
 
 def _package_folder(reference: str, setting: str) -> Path:

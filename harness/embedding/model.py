@@ -74,8 +74,8 @@ class EmbeddingModel:
         Raises:
             BadInputError: If it holds no model with safetensors weights.
         """
-        folder = self.root / self.published.transformer
-        if self._is_adapter(folder):
+        folder = self._own
+        if self._is_adapter:
             base = adapter_base(folder)
             folder = locate(
                 base,
@@ -105,8 +105,7 @@ class EmbeddingModel:
     def adapters(self) -> tuple[Path, ...]:
         """Folders of the adapters, in the order in which they are applied."""
         named = [locate(reference, setting="model.adapters") for reference in self.config.adapters]
-        own = self.root / self.published.transformer
-        adapters = ([own] if self._is_adapter(own) else []) + named
+        adapters = ([self._own] if self._is_adapter else []) + named
         for adapter in adapters:
             check_adapter(adapter)
         return tuple(adapters)
@@ -190,9 +189,15 @@ class EmbeddingModel:
         return read_json(self.folder / "config.json")
 
     @property
+    def text_settings(self) -> Mapping[str, Any]:
+        """The part of `config.json` that is of the text model; all of it where it has no parts."""
+        text = self.settings.get("text_config")
+        return text if isinstance(text, Mapping) and text else self.settings
+
+    @property
     def state_width(self) -> int | None:
         """Width of the token states by `config.json`, None where it does not say."""
-        text = _text_settings(self.settings)
+        text = self.text_settings
         # OPT's smallest project their states to another width.
         keys = ("word_embed_proj_dim", "hidden_size", "d_model", "n_embd", "dim")
         width = next((text[key] for key in keys if text.get(key)), None)
@@ -201,8 +206,7 @@ class EmbeddingModel:
     @cached_property
     def tokenizer_folder(self) -> Path:
         """The folder of the tokenizer: the named model's own if it has one, else the backbone's."""
-        own = self.root / self.published.transformer
-        return own if _has_vocabulary(own) else self.folder
+        return self._own if _has_vocabulary(self._own) else self.folder
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -249,7 +253,7 @@ class EmbeddingModel:
         Raises:
             BadInputError: If none is known, or the configured one is above the model's limit.
         """
-        positions = _positions(self.settings)
+        positions = _positions(self.text_settings)
         if self.config.max_length is not None:
             if positions and self.config.max_length > positions:
                 raise BadInputError(
@@ -271,14 +275,19 @@ class EmbeddingModel:
         """
         return find_tensor(self.folder, names)
 
-    def _is_adapter(self, folder: Path) -> bool:
-        """Whether a folder holds an adapter and no weights of its own."""
-        return (folder / "adapter_config.json").is_file() and not weight_files(folder)
+    @cached_property
+    def _own(self) -> Path:
+        """The folder of the named model itself, within `root`."""
+        return self.root / self.published.transformer
+
+    @property
+    def _is_adapter(self) -> bool:
+        """Whether the named model is an adapter without weights of its own."""
+        return (self._own / ADAPTER_FILES[0]).is_file() and not weight_files(self._own)
 
 
-def _positions(settings: Mapping[str, Any]) -> int | None:
-    """How many tokens a model has positions for, by its `config.json`; None where it tells none."""
-    text = _text_settings(settings)
+def _positions(text: Mapping[str, Any]) -> int | None:
+    """How many tokens a model has positions for, by its text settings; None where unsaid."""
     if text.get("model_type") in RELATIVE_POSITIONS:
         return None
     positions = text.get("max_position_embeddings") or text.get("n_positions")
@@ -288,12 +297,6 @@ def _positions(settings: Mapping[str, Any]) -> int | None:
         padding = text.get("pad_token_id")
         return positions - (padding if isinstance(padding, int) else 1) - 1
     return positions
-
-
-def _text_settings(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A `config.json`, or the part of it that is of the text model."""
-    text = settings.get("text_config")
-    return text if isinstance(text, Mapping) and text else settings
 
 
 def _remote_code(folder: Path) -> list[str]:

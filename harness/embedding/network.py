@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from logging import ERROR
 from typing import TYPE_CHECKING, Any
 
+from harness.cost.flops import ENCODERS_OF_PAIRS
 from harness.embedding.adapters import apply_adapters
 from harness.embedding.attention import set_attention
-from harness.embedding.model import RELATIVE_POSITIONS
 from harness.errors import BadInputError, brief
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _kernel(model: EmbeddingModel, kernel: str) -> str | None:
     Raises:
         BadInputError: If it would leave out the cap that the model puts on attention logits.
     """
-    settings = model.settings.get("text_config") or model.settings
+    settings = model.text_settings
     capped = settings.get("attn_logit_softcapping", _CAPS.get(str(settings.get("model_type"))))
     if capped is None:
         return None if kernel == "auto" else kernel
@@ -104,7 +104,7 @@ def _class_for(model: EmbeddingModel, reads: str) -> Any:
                 "choose another pooling"
             )
         return transformers.AutoModelForMaskedLM
-    if model.settings.get("is_encoder_decoder") or kind in RELATIVE_POSITIONS:
+    if model.settings.get("is_encoder_decoder") or kind in ENCODERS_OF_PAIRS:
         return transformers.AutoModelForTextEncoding
     return transformers.AutoModel
 

@@ -124,9 +124,7 @@ def bare_prompts(tokenizer: Any, literal: Ragged, layout: Layout) -> Prompts:
         BadInputError: See `tokenise`.
     """
     outer_before, outer_after = _added_tokens(tokenizer)
-    inner_before, inner_after = (
-        tokenizer(piece, add_special_tokens=False)["input_ids"] for piece in layout.pieces
-    )
+    inner_before, inner_after = (_piece_tokens(tokenizer, piece) for piece in layout.pieces)
     first, last = _ends(tokenizer, layout)
     before = [*first, *outer_before, *inner_before]
     after = [*inner_after, *outer_after, *last]
@@ -179,8 +177,8 @@ def _ends(tokenizer: Any, layout: Layout) -> tuple[list[int], list[int]]:
     ids = tokenizer(start + "a" + stop)["input_ids"]
     if layout.is_bare:
         before, after = _added_tokens(tokenizer)
-        ids = [*before, *tokenizer(start, add_special_tokens=False)["input_ids"], -1]
-        ids += [*tokenizer(stop, add_special_tokens=False)["input_ids"], *after]
+        ids = [*before, *_piece_tokens(tokenizer, start), -1]
+        ids += [*_piece_tokens(tokenizer, stop), *after]
     first, last = (
         None if name is None else _special_token(tokenizer, name)
         for name in (layout.needs_first, layout.needs_last)
@@ -189,6 +187,11 @@ def _ends(tokenizer: Any, layout: Layout) -> tuple[list[int], list[int]]:
         [] if first is None or ids[0] == first else [first],
         [] if last is None or ids[-1] == last else [last],
     )
+
+
+def _piece_tokens(tokenizer: Any, piece: str) -> list[int]:
+    """A piece's tokens on its own."""
+    return list(tokenizer(piece, add_special_tokens=False)["input_ids"]) if piece else []
 
 
 def _special_token(tokenizer: Any, name: str) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.embedding.locate import weight_files, weight_map
+from harness.embedding.locate import is_sharded, weight_files, weight_map
 from harness.errors import BadInputError, brief
 
 
@@ -66,16 +66,15 @@ def find_tensor(folder: Path, names: Sequence[str]) -> TensorPlace | None:
     """
     from safetensors import SafetensorError, safe_open
 
-    single = folder / "model.safetensors"
-    if single.is_file() or not (folder / "model.safetensors.index.json").is_file():
-        candidates = [(single, name) for name in names if single.is_file()]
-    else:
+    if is_sharded(folder):
         files = weight_map(folder)
         candidates = [(folder / files[name], name) for name in names if name in files]
+    else:
+        candidates = [(file, name) for name in names for file in weight_files(folder)]
     for file, name in candidates:
         try:
             with safe_open(file, framework="pt") as tensors:
-                if name in tensors.keys():  # noqa: SIM118 -- not a mapping
+                if name in set(tensors.keys()):
                     return TensorPlace(file, name, tuple(tensors.get_slice(name).get_shape()))
         except (SafetensorError, OSError) as error:
             raise BadInputError(

@@ -180,7 +180,7 @@ class TransformersBackend:
         kind = str(self._model.settings.get("model_type"))
         if kind in POSITIONS_AFTER_PADDING or kind in RELATIVE_POSITIONS:
             return False
-        if "position_ids" not in inspect.signature(self.network.forward).parameters:
+        if "position_ids" not in self._inputs:
             raise BadInputError(
                 f"backend.padding_side=left: {kind} counts its positions itself; use right"
             )
@@ -189,8 +189,12 @@ class TransformersBackend:
     @cached_property
     def _extra_inputs(self) -> dict[str, Any]:
         # A decoder would build a key-value cache that nobody reads.
-        takes_cache = "use_cache" in inspect.signature(self.network.forward).parameters
-        return {"use_cache": False} if takes_cache else {}
+        return {"use_cache": False} if "use_cache" in self._inputs else {}
+
+    @cached_property
+    def _inputs(self) -> frozenset[str]:
+        """What the network takes, by name."""
+        return frozenset(inspect.signature(self.network.forward).parameters)
 
 
 def _check_device(device: str) -> None:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from harness.errors import BadInputError
 from harness.evaluation.experiment import Experiment
-from harness.files import file_name, write_atomically, write_text
+from harness.files import file_name, read_json, write_atomically, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -161,13 +161,7 @@ def _json(value: Any) -> str:
 def _read_json(path: Path, *, culprit: Path | None = None) -> dict[str, Any]:
     """A JSON object; without one `culprit`, else the file itself, is to be deleted."""
     remedy = f"delete {culprit or 'it'} and it will be computed again"
-    try:
-        parsed = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInputError(f"{path} cannot be read as JSON; {remedy}") from error
-    if not isinstance(parsed, dict):
-        raise BadInputError(f"{path} holds no JSON object; {remedy}")
-    return parsed
+    return read_json(path, remedy=remedy)
 
 
 def _keep_superseded(path: Path, revision: str) -> None:

@@ -126,9 +126,13 @@ class Runner:
         """
         return {
             task: {"encoder": encoder_settings(self._encoders[task]), "head": self._head.identity()}
-            for task, modes in self._experiments.items()
-            if any(experiment.model != LEXICAL_MODEL for experiment in modes.values())
+            for task in self._experiments
+            if self._uses_model(task)
         }
+
+    def _uses_model(self, task: str) -> bool:
+        modes = self._experiments[task].values()
+        return any(experiment.model != LEXICAL_MODEL for experiment in modes)
 
     def _experiments_on(self, task: AbsTaskRetrieval) -> dict[str, Experiment]:
         data = task.metadata.revision if is_local(task) else None
@@ -144,10 +148,9 @@ class Runner:
             if missing:
                 self._evaluate_modes(task, missing, stored, outcome)
         finally:
-            experiments = self._experiments[task.metadata.name].values()
-            lexical = all(experiment.model == LEXICAL_MODEL for experiment in experiments)
             encoder = self._encoders[task.metadata.name]
-            space = "" if lexical else settings_hash(encoder_settings(encoder))
+            wanted = self._uses_model(task.metadata.name)
+            space = settings_hash(encoder_settings(encoder)) if wanted else ""
             for mode, result in stored.items():
                 if result is not None:
                     outcome.rows += result_rows(

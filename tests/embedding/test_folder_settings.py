@@ -792,6 +792,12 @@ class TestRefusals:
         configured = {"kind": "template"}
         assert encoder_of(folder, instruction=configured).template.pieces("query") == ("", "")
 
+    def test_prompts_with_another_word_in_braces(self, save, tiny_bert, refusal):
+        folder = save(tiny_bert, prompts={"query": "about {topic}: "})
+        message = refusal(lambda: encoder_of(folder))
+        assert f"prompts of {folder}" in message
+        assert "holds {topic}" in message
+
     @pytest.mark.parametrize("length", ["128", 0, -1, 12.5, [64], True, False], ids=str)
     def test_lengths_that_are_no_number_of_tokens(self, folder, length, refusal):
         file = folder / "sentence_bert_config.json"
