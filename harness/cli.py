@@ -12,16 +12,20 @@ from typing import Any, NoReturn
 
 from harness import __version__
 from harness.errors import HarnessError, TaskFailedError, explain
+from harness.sweep import collected, tell, told
 from harness.text import printable
 
 COMMANDS = {
     "run": "evaluate a model in every retrieval mode and print the comparison",
     "inspect": "show what a model reads of a text, and the tokens that it aligns to",
     "report": "turn results into a leaderboard page and tables",
+    "export": "write rankings and judgements as TREC files for other tools",
 }
 
 _CLOSED_PIPE = 141  # what a shell reports of a program that a closed pipe ended
 _VERBATIM = ("text",)  # settings whose value is a person's text, not Hydra's grammar
+
+_HYDRA_INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 _USAGE = """harness: text embeddings from large language models, scored in every retrieval mode
 
@@ -83,17 +87,26 @@ def _hydra(command: str, arguments: list[str]) -> int:
         module = importlib.import_module(f"harness.commands.{command}")
         outcome, error = _guarded(getattr(module, command), settings)
         status = max(status, outcome)
+        if error is not None:
+            tell([explain(error)])
         if sweeping and outcome:
             # Hydra counts the job as failed and goes on with the others. A launcher may run this in
             # another process, so the status travels with the error.
             raise error or TaskFailedError("a job of the sweep did not finish")
 
+    arguments = _with_listing(arguments) if command == "run" else arguments
     # Hydra wants its flag before the overrides; people put it anywhere.
     arguments = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
     sys.argv = [sys.argv[0], *(_quoted(argument) for argument in arguments)]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, not to Hydra's own printing
+    application = hydra.main(
+        config_path=str(config_folder()), config_name=command, version_base="1.3"
+    )(job)
     try:
-        hydra.main(config_path=str(config_folder()), config_name=command, version_base="1.3")(job)()
+        if arguments[:1] in (["-m"], ["--multirun"]):
+            _sweep(application)
+        else:
+            application()
     except KeyboardInterrupt:
         return _fail("interrupted; what was finished is kept, the same command goes on", 130)
     except (HydraException, OmegaConfBaseException) as error:
@@ -103,6 +116,19 @@ def _hydra(command: str, arguments: list[str]) -> int:
     except Exception as error:  # of a job, which has said it, or of what Hydra was given
         return status or _fail(_one_line(error), 1 if started else 2)
     return status
+
+
+def _sweep(application: Callable[[], None]) -> None:
+    """Run a sweep; its last lines say what its jobs left unfinished, and why."""
+    with collected() as unfinished:
+        try:
+            application()
+        finally:
+            lines = told(unfinished)
+            if lines:
+                print(f"harness: the sweep left {len(lines)} unfinished:", file=sys.stderr)
+            for line in lines:
+                print(f"  {printable(line)}", file=sys.stderr)
 
 
 def _guarded(command: Callable[[Any], int], settings: Any) -> tuple[int, Exception | None]:
@@ -123,6 +149,15 @@ def _guarded(command: Callable[[Any], int], settings: Any) -> tuple[int, Excepti
             traceback.print_exc()
         status = error.exit_status if isinstance(error, HarnessError) else 1
         return _fail(explain(error), status), error
+
+
+def _with_listing(arguments: list[str]) -> list[str]:
+    """`--info` alone lists the tasks; `--info all` and the like stay Hydra's own."""
+    following = [*arguments[1:], ""]
+    return [
+        "info=true" if argument == "--info" and after not in _HYDRA_INFO else argument
+        for argument, after in zip(arguments, following, strict=True)
+    ]
 
 
 def _complete(arguments: list[str]) -> int:

@@ -4,10 +4,11 @@ import dataclasses
 import importlib
 import json
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import pytest
 from hydra import compose, initialize_config_dir
+from mteb.abstasks.task_metadata import TaskType
 from omegaconf import OmegaConf
 
 import harness.config
@@ -26,6 +27,7 @@ from harness.config import (
     parse,
     parse_component,
 )
+from harness.config.evaluation import TASK_TYPES
 
 CONF = Path(__file__).parent.parent / "conf"
 MAINS = sorted(file.stem for file in CONF.glob("*.yaml") if file.stem != "hydra_settings")
@@ -198,6 +200,15 @@ class TestComponents:
         (TasksConfig, {"benchmark": ["BEIR"]}, "tasks.benchmark"),
         (TasksConfig, {"split": None}, "tasks.split"),
         (TasksConfig, {"name": []}, "tasks.name"),
+        (TasksConfig, {"all": "most"}, "tasks.all"),
+        (TasksConfig, {"types": ["Image"]}, "tasks.types"),
+        (TasksConfig, {"types": "STS"}, "tasks.types"),
+        (TasksConfig, {"languages": "eng"}, "tasks.languages"),
+        (TasksConfig, {"eval_splits": "test"}, "tasks.eval_splits"),
+        (TasksConfig, {"exclude": "SciFact"}, "tasks.exclude"),
+        (TasksConfig, {"max_documents": 0}, "tasks.max_documents"),
+        (TasksConfig, {"max_documents": "few"}, "tasks.max_documents"),
+        (TasksConfig, {"max_characters": -1}, "tasks.max_characters"),
         (CostConfig, {"latency_queries": -1}, "cost.latency_queries"),
         (CostConfig, {"latency_warmup": -1}, "cost.latency_warmup"),
         (CostConfig, {"latency_queries": None}, "cost.latency_queries"),
@@ -219,6 +230,19 @@ def test_settings_that_are_no_mapping(mapping, refusal):
 @pytest.mark.parametrize(("path", "parsed"), [(None, []), ("a", ["a"]), (["a", "b"], ["a", "b"])])
 def test_paths_become_a_list(path, parsed):
     assert parse(TasksConfig, OmegaConf.create({"path": path}), where="tasks").path == parsed
+
+
+def test_task_types_are_mtebs_in_any_case(refusal):
+    types = OmegaConf.create({"types": ["sts", "PAIRclassification"]})
+    config = parse(TasksConfig, types, where="tasks")
+    assert config.types == ["STS", "PairClassification"]
+    assert set(TASK_TYPES) <= set(get_args(TaskType))
+    bad = OmegaConf.create({"types": ["STS", "ImageClassification"]})
+    assert refusal(lambda: parse(TasksConfig, bad, where="tasks")) == (
+        "tasks.types='ImageClassification' is unknown; choose one of: Retrieval, Reranking, "
+        "InstructionRetrieval, InstructionReranking, STS, PairClassification, Classification, "
+        "MultilabelClassification, Regression, Clustering, BitextMining, Summarization"
+    )
 
 
 class TestIdentity:

@@ -98,12 +98,19 @@ def _bound(
 
 def _fit(head: Head, encoder: TextEncoder, config: InspectConfig) -> None:
     """Fit a head that wants a corpus on the first task's documents."""
-    from harness.evaluation.bridge import TaskTexts
+    from mteb.abstasks.retrieval import AbsTaskRetrieval
+
+    from harness.evaluation.task_texts import TaskTexts
     from harness.progress import say
 
     if not head.needs_corpus:
         return
     task = _first_task(config)
+    if not isinstance(task, AbsTaskRetrieval):
+        raise BadInputError(
+            f"task {task.metadata.name} is of type {task.metadata.type} and has no documents to "
+            "fit the head on; choose one of type Retrieval, or a head that is not fitted"
+        )
     say(f"the head is fitted on the documents of {task.metadata.name}")
     task.load_data()
     subset, splits = next(iter(task.dataset.items()))

@@ -15,7 +15,13 @@ from harness.config.alignment import (
     RidgeHeadConfig,
     TiedHeadConfig,
 )
-from harness.config.commands import EncoderRunConfig, InspectConfig, ReportConfig, RunConfig
+from harness.config.commands import (
+    EncoderRunConfig,
+    ExportConfig,
+    InspectConfig,
+    ReportConfig,
+    RunConfig,
+)
 from harness.config.embedding import (
     AutoInstructionConfig,
     AutoPoolingConfig,
@@ -57,6 +63,7 @@ __all__ = [
     "EchoPoolingConfig",
     "EncoderRunConfig",
     "EosPoolingConfig",
+    "ExportConfig",
     "HybridConfig",
     "IdentityHeadConfig",
     "InspectConfig",

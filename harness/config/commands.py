@@ -6,11 +6,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from omegaconf import ListConfig
+
 from harness.components import at_least, one_of, parse, parse_component, require
 from harness.config.evaluation import CostConfig, TasksConfig
 
-_METRICS = ("ndcg", "map", "mrr", "recall", "precision", "hit_rate")  # mteb's, of retrieval
+_METRICS = ("ndcg", "map", "mrr", "recall", "precision", "hit_rate")  # mteb's, of rankings
+_OTHER_METRICS = (  # mteb's, of the other types
+    *("accuracy", "f1", "f1_weighted", "precision", "recall", "ap", "hamming", "lrap"),
+    *("v_measure", "ami", "nmi", "mse", "mae", "r2", "kendalltau", "rmse", "p-MRR"),
+    *("pearson", "spearman", "max_accuracy", "max_f1", "max_ap"),
+    *(f"{name}_{r}" for name in ("cosine", "dot") for r in ("pearson", "spearman")),
+    *(f"{name}_{r}" for name in ("manhattan", "euclidean") for r in ("pearson", "spearman")),
+    *(f"{name}_{m}" for name in ("similarity", "cosine", "dot") for m in ("accuracy", "f1", "ap")),
+)
 _DEPTHS = ("1", "3", "5", "10", "20", "100", "1000")
+
+
+def check_published(published: str | None, names: Mapping[str, Any] | None) -> None:
+    """Refuse settings of published scores that cannot be meant."""
+    require(
+        published is None or bool(published.strip()),
+        "published is empty; give a folder of official mteb results, or null for none",
+    )
+    require(
+        published is not None or not names,
+        "published_names needs published=DIR, a folder of official mteb results",
+    )
+    for task, official in (names or {}).items():
+        require(
+            isinstance(official, str) and all(map(str.strip, official.split("/", 1))),
+            f"published_names.{task}={official!r} names no task; write Task or Task/subset",
+        )
 
 
 @dataclass(kw_only=True)
@@ -21,18 +48,24 @@ class ReportConfig:
         results_dir: The results folder.
         leaderboards_dir: Where the leaderboard is written.
         title: The page's title.
+        published: A folder of official mteb results to set beside ours; None for none.
+        published_names: Our task's name, such as that of a folder, to the official `Task` or
+            `Task/subset`, where the names alone do not tell; None for none.
         debug: Whether errors show their traceback.
     """
 
     results_dir: str = "results"
     leaderboards_dir: str = "leaderboards"
     title: str = "Text embeddings, every retrieval mode"
+    published: str | None = None
+    published_names: dict[str, Any] | None = None
     debug: bool = False
 
     def __post_init__(self) -> None:
         """Validate."""
         for folder in ("results_dir", "leaderboards_dir"):
             require(bool(getattr(self, folder).strip()), f"{folder} is empty; give a folder")
+        check_published(self.published, self.published_names)
 
 
 @dataclass(kw_only=True)
@@ -100,7 +133,22 @@ class InspectConfig(EncoderRunConfig):
 
 @dataclass(kw_only=True)
 class RunConfig(EncoderRunConfig):
-    """`harness run`, whole."""
+    """`harness run`, whole.
+
+    Attributes:
+        retrieval: Modes by name.
+        cost: How cost is measured.
+        metrics: More metrics in the table than the main one.
+        results_dir: The results folder.
+        leaderboards_dir: Where leaderboards are written.
+        baselines_dir: Where baselines are kept.
+        published: See `ReportConfig`.
+        published_names: See `ReportConfig`.
+        check_published: Whether a difference from a published score beyond the tolerance fails.
+        published_tolerance: The largest absolute difference, in units of the metric.
+        info: Only list the tasks, with their sizes and what encoding them would take.
+        format: `table`, or `json` for one JSON object a row.
+    """
 
     retrieval: Any = field(default_factory=dict)
     cost: Any
@@ -108,6 +156,11 @@ class RunConfig(EncoderRunConfig):
     results_dir: str = "results"
     leaderboards_dir: str = "leaderboards"
     baselines_dir: str = "results/baselines"
+    published: str | None = None
+    published_names: dict[str, Any] | None = None
+    check_published: bool = False
+    published_tolerance: float = 0.001
+    info: bool = False
     format: str = "table"
 
     def __post_init__(self) -> None:
@@ -142,10 +195,45 @@ class RunConfig(EncoderRunConfig):
         for folder in ("results_dir", "leaderboards_dir", "baselines_dir"):
             require(bool(getattr(self, folder).strip()), f"{folder} is empty; give a folder")
         one_of("format", self.format, ("table", "json"))
+        check_published(self.published, self.published_names)
+        at_least("published_tolerance", self.published_tolerance, 0)
+        require(
+            not self.check_published or self.published is not None,
+            "check_published=true needs published=DIR, a folder of official mteb results",
+        )
         for metric in self.metrics:
             name, _, depth = metric.partition("_at_")
             require(
-                name in _METRICS and depth in _DEPTHS,
+                (name in _METRICS and depth in _DEPTHS) or metric in _OTHER_METRICS,
                 f"metrics: {metric!r} is unknown; write NAME_at_K with NAME of "
-                f"{', '.join(_METRICS)} and K of {', '.join(_DEPTHS)}",
+                f"{', '.join(_METRICS)} and K of {', '.join(_DEPTHS)}, or one of "
+                f"{', '.join(_OTHER_METRICS)}",
             )
+
+
+@dataclass(kw_only=True)
+class ExportConfig:
+    """`harness export`: where results are and TREC files go.
+
+    Attributes:
+        results_dir: The results folder.
+        export_dir: Where run and qrels files are written.
+        task: Names of the tasks that are exported: one, a list, or empty for all.
+        debug: Whether errors show their traceback.
+    """
+
+    results_dir: str = "results"
+    export_dir: str = "trec"
+    task: Any = field(default_factory=list)
+    debug: bool = False
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        for folder in ("results_dir", "export_dir"):
+            require(bool(getattr(self, folder).strip()), f"{folder} is empty; give a folder")
+        named = self.task if isinstance(self.task, list | ListConfig) else [self.task]
+        self.task = [task for task in named if task is not None]
+        require(
+            all(isinstance(task, str) and task for task in self.task),
+            f"task={self.task} must be task names, for instance task=SciFact",
+        )

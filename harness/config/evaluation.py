@@ -9,24 +9,60 @@ from omegaconf import ListConfig
 
 from harness.components import at_least, one_of, require
 
+# mteb's types whose tasks need nothing but texts and their embeddings.
+TASK_TYPES = (
+    "Retrieval",
+    "Reranking",
+    "InstructionRetrieval",
+    "InstructionReranking",
+    "STS",
+    "PairClassification",
+    "Classification",
+    "MultilabelClassification",
+    "Regression",
+    "Clustering",
+    "BitextMining",
+    "Summarization",
+)
+
 
 @dataclass(kw_only=True)
 class TasksConfig:
     """Which tasks are evaluated; the embedded one when nothing is named.
 
+    `names`, `benchmark`, `all` and `path` add up; the settings after `empty_text` leave out.
+
     Attributes:
-        names: mteb task names, or `PyDocRetrieval`, the embedded task.
+        names: mteb task names, or `PyDocRetrieval`, the embedded task; `STS17/en-en` or
+            `STS17/en-en,es-es` for some of a task's subsets.
         benchmark: An mteb benchmark's name, such as `BEIR`.
+        all: Every text task that `mteb.get_tasks()` lists: public and superseded by no other.
         path: BEIR folders: one, or a list.
         split: The split of the BEIR folders.
         empty_text: `refuse` stops at an empty text in a folder, `keep` goes on.
+        types: Only tasks of these types, as mteb names them; upper and lower case are alike.
+        languages: Only these languages, ISO 639-3 with or without a script (`eng`, `eng-Latn`):
+            a multilingual task keeps the subsets that are wholly in them, any other task stays if
+            it has one of them.
+        eval_splits: Only these splits of a task; a task that has none of them is left out.
+        exclude: Names of tasks that are left out.
+        max_documents: Only tasks with at most so many texts beside their queries, by the sizes
+            that mteb ships; a task of unknown size stays.
+        max_characters: The same for the characters of all texts.
     """
 
     names: list[str] = field(default_factory=list)
     benchmark: str | None = None
+    all: bool = False
     path: Any = None
     split: str = "test"
     empty_text: str = "refuse"
+    types: list[str] = field(default_factory=list)
+    languages: list[str] = field(default_factory=list)
+    eval_splits: list[str] = field(default_factory=list)
+    exclude: list[str] = field(default_factory=list)
+    max_documents: int | None = None
+    max_characters: int | None = None
 
     def __post_init__(self) -> None:
         """Validate."""
@@ -38,6 +74,12 @@ class TasksConfig:
             self.path = [str(folder) for folder in self.path]
         else:
             self.path = [str(self.path)]
+        types = {name.casefold(): name for name in TASK_TYPES}
+        for name in self.types:
+            one_of("types", types.get(name.casefold(), name), TASK_TYPES)
+        self.types = [types[name.casefold()] for name in self.types]
+        at_least("max_documents", self.max_documents, 1)
+        at_least("max_characters", self.max_characters, 1)
 
 
 @dataclass(kw_only=True)

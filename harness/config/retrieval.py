@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from harness.components import (
     ComponentConfig,
@@ -19,7 +19,14 @@ _STOPWORD_LISTS = ("en", "de", "nl", "fr", "es", "pt", "it", "ru", "sv", "no", "
 
 @dataclass(kw_only=True)
 class RetrievalConfig(ComponentConfig):
-    """What all retrieval modes share."""
+    """What all retrieval modes share.
+
+    Attributes:
+        gives_vectors: Whether the mode gives a text a vector, so that it applies to tasks that do
+            not retrieve: see `harness.retrieval.retriever.Vectoriser`.
+    """
+
+    gives_vectors: ClassVar[bool] = False
 
     def label(self) -> str:
         """A short readable summary, part of the name of the results' folder."""
@@ -38,6 +45,8 @@ class DenseConfig(RetrievalConfig):
     Attributes:
         similarity: `cosine`, `dot`, or `auto`, the model's own.
     """
+
+    gives_vectors: ClassVar[bool] = True
 
     kind: str = "dense"
     similarity: str = "auto"
@@ -67,6 +76,8 @@ class AlignedSparseConfig(RetrievalConfig):
         drop_punctuation: Whether tokens without a letter or digit are left out.
         drop_stopwords: Whether English stopwords are left out.
     """
+
+    gives_vectors: ClassVar[bool] = True
 
     kind: str = "aligned_sparse"
     doc_top_k: int = 128

@@ -49,6 +49,20 @@ class EncodingRecord:
         """True tokens of the texts that were encoded."""
         return int(self.lengths.sum())
 
+    @classmethod
+    def total(cls, records: Sequence[EncodingRecord]) -> EncodingRecord:
+        """All passes as one; a text that two of them met is counted in both."""
+        lengths = [record.lengths for record in records]
+        return cls(
+            texts=sum(record.texts for record in records),
+            distinct=sum(record.distinct for record in records),
+            read=sum(record.read for record in records),
+            encoded=sum(record.encoded for record in records),
+            padded_tokens=sum(record.padded_tokens for record in records),
+            seconds=sum(record.seconds for record in records),
+            lengths=np.concatenate(lengths) if lengths else np.zeros(0, np.int64),
+        )
+
 
 class Texts:
     """Ordered texts of one side; each view of them is computed when it is first asked for."""

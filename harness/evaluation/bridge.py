@@ -1,66 +1,22 @@
-"""The bridge to mteb: a retrieval mode as an mteb search model."""
+"""The bridge to mteb: a mode as an mteb search model, for tasks that rank."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from mteb.models.model_meta import ModelMeta
 
-from harness.errors import BadInputError
+from harness.embedding.ragged import Ragged
+from harness.errors import TaskFailedError
 from harness.retrieval.ranking import Ranking, to_run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from harness.embedding.encoder import TextEncoder
     from harness.embedding.texts import Texts
+    from harness.evaluation.task_texts import Place, TaskTexts
     from harness.retrieval.retriever import Retriever
-
-Place = tuple[str, str]  # (split, subset)
-
-
-class TaskTexts:
-    """One task's corpora and queries, made once and shared by all modes."""
-
-    def __init__(self, encoder: TextEncoder) -> None:
-        self._encoder = encoder
-        self._made: dict[tuple[Place, str], Texts] = {}
-
-    def corpus(self, place: Place, rows: Any) -> Texts:
-        """Documents ordered by id, title and text joined as mteb joins them."""
-        titles = rows["title"] if "title" in rows.column_names else [""] * len(rows)
-        texts = [
-            f"{title} {text}".strip() if title else text.strip()
-            for title, text in zip(titles, rows["text"], strict=True)
-        ]
-        pairs = sorted(zip(rows["id"], texts, strict=True))
-        return self._texts(place, "document", [p[0] for p in pairs], [p[1] for p in pairs])
-
-    def queries(self, place: Place, rows: Any) -> Texts:
-        """Queries in the task's order, each with its own instruction if the task has some."""
-        texts = list(rows["text"])
-        if any(not isinstance(text, str) for text in texts):
-            raise BadInputError("a query is a conversation; only tasks with plain queries are run")
-        if "instruction" in rows.column_names:
-            texts = [
-                f"{text} {instruction}" if instruction is not None else text
-                for text, instruction in zip(texts, rows["instruction"], strict=True)
-            ]
-        return self._texts(place, "query", list(rows["id"]), texts)
-
-    def _texts(
-        self,
-        place: Place,
-        side: Literal["query", "document"],
-        ids: Sequence[str],
-        texts: Sequence[str],
-    ) -> Texts:
-        key = (place, side)
-        made = self._made.get(key)
-        if made is None or list(made.ids) != list(ids) or list(made.texts) != list(texts):
-            made = self._encoder.texts(ids, texts, side)
-            self._made[key] = made
-        return made
 
 
 class ModeSearch:
@@ -69,6 +25,7 @@ class ModeSearch:
     Attributes:
         corpora: Each (split, subset)'s documents.
         queries: Each (split, subset)'s queries.
+        candidates: Each reranking (split, subset)'s candidates, as rows of its documents.
         rankings: Each (split, subset)'s ranking.
     """
 
@@ -78,6 +35,7 @@ class ModeSearch:
         self._meta = meta
         self.corpora: dict[Place, Texts] = {}
         self.queries: dict[Place, Texts] = {}
+        self.candidates: dict[Place, Ragged] = {}
         self.rankings: dict[Place, Ranking] = {}
 
     @property
@@ -98,16 +56,18 @@ class ModeSearch:
         hf_split: str,
         hf_subset: str,
         top_k: int,
-        top_ranked: Any = None,
+        top_ranked: Mapping[str, Sequence[str]] | None = None,
         **_: Any,
     ) -> dict[str, dict[str, float]]:
-        """Rank the corpus for queries; see mteb's `SearchProtocol`."""
-        if top_ranked is not None:
-            raise BadInputError("a reranking task gives candidates; retrieval modes rank a corpus")
+        """Rank the corpus, or each query's candidates; see mteb's `SearchProtocol`."""
         place = (hf_split, hf_subset)
         texts = self._texts.queries(place, queries)
         self.queries[place] = texts
-        ranking = self.retriever.search(texts, top_k)
+        if top_ranked is None:
+            ranking = self.retriever.search(texts, top_k)
+        else:
+            self.candidates[place] = _candidate_rows(top_ranked, texts.ids, self.corpora[place].ids)
+            ranking = self.retriever.rerank(texts, self.candidates[place], top_k)
         self.rankings[place] = ranking
         return to_run(ranking, texts.ids, self.corpora[place].ids)
 
@@ -124,3 +84,21 @@ def model_meta(name: str, revision: str, settings: dict[str, Any]) -> ModelMeta:
         overwrites={"name": name, "revision": revision, "experiment_kwargs": settings}
     )
     return meta
+
+
+def _candidate_rows(
+    candidates: Mapping[str, Sequence[str]], queries: Sequence[str], documents: Sequence[str]
+) -> Ragged:
+    """Each query's candidates as rows of the documents, ascending, each once."""
+    rows = {document: row for row, document in enumerate(documents)}
+    found = []
+    for query in queries:
+        named = candidates.get(query, ())
+        unknown = [document for document in named if document not in rows]
+        if unknown:
+            raise TaskFailedError(
+                f"candidate {unknown[0]!r} of query {query!r} is not in the corpus; the data set "
+                "is broken"
+            )
+        found.append(np.unique([rows[document] for document in named]).tolist())
+    return Ragged.from_rows(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,87 +19,19 @@ from harness.cost.flops import (
 from harness.cost.hardware import matmul_peak, synchroniser
 from harness.cost.latency import probe
 from harness.cost.memory import peak_device_bytes, peak_host_bytes
+from harness.cost.record import CostRecord
+from harness.embedding.texts import EncodingRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.alignment.head import Head
     from harness.config import CostConfig
     from harness.embedding.encoder import TextEncoder
-    from harness.embedding.texts import EncodingRecord, Texts
-    from harness.retrieval.retriever import Retriever, SearchWork
-
-
-@dataclass(frozen=True, kw_only=True)
-class CostRecord:
-    """What one mode costs on one corpus and its queries; None where it was not measured.
-
-    FLOPs count a multiply-add as two. Texts are counted at their true length; `padding_share` tells
-    how much of what was computed was padding.
-
-    Attributes:
-        documents: Documents in the corpus.
-        queries: Queries.
-        encode_flops_per_document: Mean forward pass of a document, 0 without a model.
-        encode_flops_per_query: Mean forward pass of a query, 0 where no model runs for it.
-        head_flops_per_document: 2·d·V, and its transform's, where the head reads documents.
-        head_flops_per_query: 2·d·V where the head reads queries.
-        fit_flops: Fitting the head, for the corpus.
-        scoring_flops_per_query: Scoring, from the postings or vectors touched.
-        query_flops: Encoding, head and scoring of one query.
-        corpus_flops: Encoding, head and fit of the whole corpus.
-        splade_flops: Σ_v p_q(v)·p_d(v) of a query-document pair.
-        flops_closed_form_ratio: Closed form over counted FLOPs of the forward pass.
-        index_bytes: Bytes of the index in memory.
-        latency_p50_ms: Median time of a query at batch size 1, tokenised, encoded, searched.
-        latency_p95_ms: 95th percentile.
-        latency_p99_ms: 99th percentile.
-        latency_tokenise_ms: Median of the tokenising stage.
-        latency_encode_ms: Median of the encoding stage.
-        latency_search_ms: Median of the search stage.
-        texts: Documents and queries that the mode's embeddings were asked for.
-        texts_encoded: Distinct ones that the model ran on.
-        texts_read: Distinct ones that the store had.
-        documents_per_second: Rate of the corpus pass.
-        tokens_per_second: True tokens per second of the corpus pass.
-        padding_share: Share of computed tokens that was padding, in the corpus pass.
-        encode_flops_per_second: FLOP/s of the corpus pass at true lengths.
-        matmul_peak: FLOP/s of a matrix product on the same device and dtype.
-        mfu: `encode_flops_per_second` over `matmul_peak`.
-        fit_seconds: Time of fitting the head.
-        peak_host_bytes: Peak memory of the process so far.
-        peak_device_bytes: Peak memory of the accelerator while this mode was evaluated.
-    """
-
-    documents: int
-    queries: int
-    encode_flops_per_document: float | None = None
-    encode_flops_per_query: float | None = None
-    head_flops_per_document: float = 0.0
-    head_flops_per_query: float = 0.0
-    fit_flops: float = 0.0
-    scoring_flops_per_query: float | None = None
-    query_flops: float | None = None
-    corpus_flops: float | None = None
-    splade_flops: float | None = None
-    flops_closed_form_ratio: float | None = None
-    index_bytes: int
-    latency_p50_ms: float | None = None
-    latency_p95_ms: float | None = None
-    latency_p99_ms: float | None = None
-    latency_tokenise_ms: float | None = None
-    latency_encode_ms: float | None = None
-    latency_search_ms: float | None = None
-    texts: int = 0
-    texts_encoded: int = 0
-    texts_read: int = 0
-    documents_per_second: float | None = None
-    tokens_per_second: float | None = None
-    padding_share: float | None = None
-    encode_flops_per_second: float | None = None
-    matmul_peak: float | None = None
-    mfu: float | None = None
-    fit_seconds: float | None = None
-    peak_host_bytes: int
-    peak_device_bytes: int | None = None
+    from harness.embedding.ragged import Ragged
+    from harness.embedding.texts import Texts
+    from harness.retrieval.ranking import Ranking
+    from harness.retrieval.retriever import Retriever, SearchWork, Vectoriser
 
 
 class CostMeter:
@@ -113,10 +45,24 @@ class CostMeter:
         self._peak: float | None = None
 
     def measure(
-        self, retriever: Retriever, corpus: Texts, queries: Texts, *, top_k: int
+        self,
+        retriever: Retriever,
+        corpus: Texts,
+        queries: Texts,
+        *,
+        top_k: int,
+        candidates: Ragged | None = None,
     ) -> dict[str, Any]:
-        """The cost record of an indexed mode, as a mapping of figures."""
-        work = retriever.work(queries)
+        """The cost record of an indexed mode, as a mapping of figures.
+
+        Args:
+            retriever: The mode, with `corpus` indexed.
+            corpus: The documents.
+            queries: The queries.
+            top_k: Ranks kept.
+            candidates: Each query's, where only they are ranked.
+        """
+        work = retriever.work(queries, candidates)
         figures: dict[str, Any] = {
             "documents": len(corpus),
             "queries": len(queries),
@@ -128,13 +74,49 @@ class CostMeter:
         }
         figures |= self._flops(work, corpus, queries)
         if work.encodes_documents:
-            passes = [corpus.encoding] + ([queries.encoding] if work.encodes_queries else [])
-            figures |= self._encoding([record for record in passes if record], corpus)
-        figures |= self._latency(retriever, queries, top_k)
+            passes = [corpus, queries] if work.encodes_queries else [corpus]
+            figures |= self._encoding(passes, rated=[corpus])
+        figures |= self._latency(retriever, queries, top_k, candidates)
         return asdict(CostRecord(**figures))
 
+    def measure_vectors(
+        self, vectoriser: Vectoriser, parts: Sequence[Texts], *, vector_bytes: int
+    ) -> dict[str, Any]:
+        """The cost record of a mode's vectors of all texts of a task without queries.
+
+        Args:
+            vectoriser: The mode.
+            parts: Everything that was asked for.
+            vector_bytes: Bytes of their vectors.
+        """
+        distinct = {
+            (part.side, key): int(length)
+            for part in parts
+            for key, length in zip(part.keys, part.lengths, strict=True)
+        }
+        lengths = np.fromiter(distinct.values(), np.int64, len(distinct))
+        forward, ratio = self.forward_flops()
+        encoding = None if forward is None else forward.at(lengths)
+        reading = self._head.flops_per_text if vectoriser.reads_head else 0.0
+        fit, fit_seconds = self._fit() if vectoriser.reads_head else (0.0, None)
+        total = None if encoding is None else float(encoding.sum())
+        figures: dict[str, Any] = {
+            "documents": len(lengths),
+            "queries": 0,
+            "encode_flops_per_document": None if encoding is None else float(encoding.mean()),
+            "head_flops_per_document": reading,
+            "fit_flops": fit,
+            "fit_seconds": fit_seconds,
+            "corpus_flops": _sum(total, reading * len(lengths), fit),
+            "flops_closed_form_ratio": ratio,
+            "index_bytes": vector_bytes,
+            "peak_host_bytes": peak_host_bytes(),
+            "peak_device_bytes": peak_device_bytes(),
+        }
+        return asdict(CostRecord(**figures, **self._encoding(parts, rated=parts)))
+
     def _flops(self, work: SearchWork, corpus: Texts, queries: Texts) -> dict[str, Any]:
-        forward, ratio = self._forward_flops() if work.encodes_documents else (None, None)
+        forward, ratio = self.forward_flops() if work.encodes_documents else (None, None)
         encode_document = encode_query = corpus_encoding = None
         if not work.encodes_documents:
             encode_document = encode_query = corpus_encoding = 0.0
@@ -145,18 +127,13 @@ class CostMeter:
             encode_query = 0.0
             if work.encodes_queries:
                 encode_query = float(forward.at(queries.lengths).mean())
-        head_document, head_query, fit, fit_seconds = 0.0, 0.0, 0.0, None
+        head_document, head_query = 0.0, 0.0
+        fit: float = 0.0
+        fit_seconds: float | None = None
         if work.head_reads_documents:
             head_document = self._head.flops_per_text
             head_query = head_document if work.head_reads_queries else 0.0
-            if (record := self._head.fit_record) is not None:
-                fit = ridge_fit_flops(
-                    texts=record.documents,
-                    width=record.width,
-                    nonzeros=record.nonzeros,
-                    vocabulary_size=record.vocabulary,
-                )
-                fit_seconds = record.seconds
+            fit, fit_seconds = self._fit()
         return {
             "encode_flops_per_document": encode_document,
             "encode_flops_per_query": encode_query,
@@ -169,7 +146,20 @@ class CostMeter:
             "flops_closed_form_ratio": ratio,
         }
 
-    def _forward_flops(self) -> tuple[QuadraticFlops | None, float | None]:
+    def _fit(self) -> tuple[float, float | None]:
+        """FLOPs and seconds of the head's fit; 0 and None where nothing was fitted."""
+        record = self._head.fit_record
+        if record is None:
+            return 0.0, None
+        flops = ridge_fit_flops(
+            texts=record.documents,
+            width=record.width,
+            nonzeros=record.nonzeros,
+            vocabulary_size=record.vocabulary,
+        )
+        return flops, record.seconds
+
+    def forward_flops(self) -> tuple[QuadraticFlops | None, float | None]:
         """Counted FLOPs of the backbone by length, and how the closed form compares."""
         if self._forward is None:
             from transformers import AutoConfig
@@ -194,19 +184,21 @@ class CostMeter:
             self._forward = (None if backbone is None else backbone + extra, ratio)
         return self._forward
 
-    def _encoding(self, passes: list[EncodingRecord], corpus: Texts) -> dict[str, Any]:
+    def _encoding(self, passes: Sequence[Texts], *, rated: Sequence[Texts]) -> dict[str, Any]:
+        """What passes over texts did; rates are those of the `rated` ones."""
+        total = _total(passes)
         figures: dict[str, Any] = {
-            "texts": sum(record.texts for record in passes),
-            "texts_encoded": sum(record.encoded for record in passes),
-            "texts_read": sum(record.read for record in passes),
+            "texts": total.texts,
+            "texts_encoded": total.encoded,
+            "texts_read": total.read,
         }
-        record = corpus.encoding
-        if record is None or record.encoded == 0:
+        record = _total(rated)
+        if record.encoded == 0:
             return figures
         figures["documents_per_second"] = record.encoded / record.seconds
         figures["tokens_per_second"] = record.tokens / record.seconds
         figures["padding_share"] = padding_share(record.tokens, record.padded_tokens)
-        forward, _ = self._forward_flops()
+        forward, _ = self.forward_flops()
         if forward is not None:
             rate = float(forward.at(record.lengths).sum()) / record.seconds
             figures["encode_flops_per_second"] = rate
@@ -220,7 +212,9 @@ class CostMeter:
                 figures["mfu"] = rate / self._peak
         return figures
 
-    def _latency(self, retriever: Retriever, queries: Texts, top_k: int) -> dict[str, Any]:
+    def _latency(
+        self, retriever: Retriever, queries: Texts, top_k: int, candidates: Ragged | None
+    ) -> dict[str, Any]:
         count = min(self._config.latency_queries, len(queries))
         if count == 0:
             return {}
@@ -236,11 +230,19 @@ class CostMeter:
             retriever.encode(texts)
             return texts
 
+        place = {identifier: row for row, identifier in enumerate(queries.ids)}
+
+        def search(texts: Texts) -> Ranking:
+            if candidates is None:
+                return retriever.search(texts, top_k)
+            rows = np.array([place[identifier] for identifier in texts.ids])
+            return retriever.rerank(texts, candidates.select(rows), top_k)
+
         record = probe(
             {
                 "tokenise": tokenise,
                 "encode": encode,
-                "search": lambda texts: retriever.search(texts, top_k),
+                "search": search,
             },
             [(queries.ids[row], queries.texts[row]) for row in chosen],
             warmup=self._config.latency_warmup,
@@ -256,6 +258,10 @@ class CostMeter:
             "latency_encode_ms": stages["encode"].p50_ms,
             "latency_search_ms": stages["search"].p50_ms,
         }
+
+
+def _total(parts: Sequence[Texts]) -> EncodingRecord:
+    return EncodingRecord.total([part.encoding for part in parts if part.encoding is not None])
 
 
 def _sum(*parts: float | None) -> float | None:

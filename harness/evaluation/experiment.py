@@ -63,7 +63,7 @@ def experiments(
         lexical = kinds == {"bm25"}
         if not lexical:
             settings["encoder"] = encoder_settings(encoder)
-        if any(getattr(part, "similarity", "") == "dot" for part in _parts(config, name)):
+        if "dense" in kinds:
             settings["normalize"] = encoder.model.normalize
         if "aligned_sparse" in kinds:
             settings["head"] = head.identity()
@@ -84,7 +84,7 @@ def experiments(
 
 def encoder_settings(encoder: TextEncoder) -> dict[str, Any]:
     """What decides the embeddings of a run, JSON-able."""
-    return {"query": encoder.space("query"), "document": encoder.space("document")}
+    return {side: encoder.space(side) for side in ("query", "document", "symmetric")}
 
 
 def settings_hash(settings: dict[str, Any]) -> str:

@@ -2,8 +2,9 @@
 
 `results/{org__model}/{revision}/experiments/{readable-id}-{hash}/` holds `{Task}.json` and
 `model_meta.json`, as `mteb.ResultCache` reads them, and a folder `{Task}/` with `experiment.json`,
-`config.yaml` (resolved), `environment.json`, `cost.json` and `rankings.parquet`. `{Task}.json` is
-written last: a result without it does not exist.
+`config.yaml` (resolved), `environment.json`, `cost.json`, and of tasks that rank documents
+`rankings.parquet`, `per_query.parquet` and `qrels.parquet`. `{Task}.json` is written last: a result
+without it does not exist.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import math
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +23,14 @@ import pyarrow.parquet as pq
 
 from harness.errors import BadInputError
 from harness.evaluation.experiment import Experiment
+from harness.evaluation.metrics import PER_QUERY_FILE, QRELS_FILE, per_query_table, qrels_table
 from harness.files import file_name, read_json, write_atomically, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mteb.results import TaskResult
-
-    from harness.embedding.texts import Texts
-    from harness.evaluation.bridge import Place
-    from harness.retrieval.ranking import Ranking
+    from harness.evaluation.evaluators import Evaluated, Ranked
+    from harness.evaluation.task_texts import Place
 
 
 @dataclass(frozen=True)
@@ -99,15 +99,14 @@ def read_result(path: Path) -> StoredResult | None:
 
 def write_result(
     path: Path,
-    result: TaskResult,
+    evaluated: Evaluated,
     *,
     experiment: Experiment,
     main_metric: str,
+    task_type: str,
     meta: Mapping[str, Any],
     config: str,
     environment: Mapping[str, Any],
-    cost: Mapping[str, Any],
-    rankings: Mapping[Place, tuple[Texts, Texts, Ranking]],
 ) -> StoredResult:
     """Write a finished (task, mode), `{Task}.json` last.
 
@@ -115,26 +114,26 @@ def write_result(
 
     Args:
         path: See `result_path`.
-        result: mteb's result.
+        evaluated: Scores, costs and rankings.
         experiment: What was evaluated.
         main_metric: mteb's name of the task's main metric.
+        task_type: mteb's name of the task's type.
         meta: mteb's model metadata.
         config: The resolved configuration as YAML.
         environment: Versions, commit, hardware.
-        cost: Cost figures by place.
-        rankings: (corpus, queries, ranking) by (split, subset).
     """
     details = details_folder(path)
-    payload = without_nan(json.loads(result.model_dump_json()))
+    payload = without_nan(json.loads(evaluated.result.model_dump_json()))
     _keep_superseded(path, payload["dataset_revision"])
     write_text(details / "config.yaml", config)
     for name, record in (
-        ("experiment", experiment.__dict__ | {"main_metric": main_metric}),
+        ("experiment", experiment.__dict__ | {"main_metric": main_metric, "task_type": task_type}),
         ("environment", environment),
-        ("cost", cost),
+        ("cost", evaluated.cost),
     ):
         write_text(details / f"{name}.json", _json(record))
-    write_atomically(details / "rankings.parquet", lambda file: _write_rankings(file, rankings))
+    if evaluated.ranked:
+        _write_ranked(details, evaluated.ranked)
     write_text(path.parent / "model_meta.json", _json(meta))
     write_text(path, _json(payload))
     stored = read_result(path)
@@ -180,31 +179,34 @@ def _keep_superseded(path: Path, revision: str) -> None:
                 details_folder(path).replace(kept)
 
 
-def _write_rankings(file: Path, rankings: Mapping[Place, tuple[Texts, Texts, Ranking]]) -> None:
-    tables = [
-        _ranking_table(split, subset, *parts) for (split, subset), parts in sorted(rankings.items())
-    ]
-    pq.write_table(pa.concat_tables(tables), file, compression="zstd")
+def _write_ranked(details: Path, ranked: Mapping[Place, Ranked]) -> None:
+    """Rankings, each query's values and the judgements, of all places in one file each."""
+    places = sorted(ranked.items())
+    for name, tables in (
+        ("rankings.parquet", [_ranking_table(*place, part) for place, part in places]),
+        (PER_QUERY_FILE, [per_query_table(*place, part.metrics) for place, part in places]),
+        (QRELS_FILE, [qrels_table(*place, part.qrels) for place, part in places]),
+    ):
+        table = pa.concat_tables(tables)
+        write_atomically(details / name, partial(pq.write_table, table, compression="zstd"))
 
 
-def _ranking_table(
-    split: str, subset: str, corpus: Texts, queries: Texts, ranking: Ranking
-) -> pa.Table:
-    found = ranking.documents >= 0
+def _ranking_table(split: str, subset: str, part: Ranked) -> pa.Table:
+    found = part.ranking.documents >= 0
     query, rank = np.nonzero(found)
-    documents = pa.array(ranking.documents[found], pa.int32())
+    documents = pa.array(part.ranking.documents[found], pa.int32())
     constant = np.zeros(len(query), np.int32)
     return pa.table(
         {
             "split": pa.DictionaryArray.from_arrays(constant, pa.array([split])),
             "subset": pa.DictionaryArray.from_arrays(constant, pa.array([subset])),
             "query_id": pa.DictionaryArray.from_arrays(
-                query.astype(np.int32), pa.array(list(queries.ids), pa.string())
+                query.astype(np.int32), pa.array(list(part.queries.ids), pa.string())
             ),
             "rank": pa.array(rank.astype(np.int32) + 1),
             "document_id": pa.DictionaryArray.from_arrays(
-                documents, pa.array(list(corpus.ids), pa.string())
+                documents, pa.array(list(part.corpus.ids), pa.string())
             ),
-            "score": pa.array(ranking.scores[found]),
+            "score": pa.array(part.ranking.scores[found]),
         }
     )

@@ -19,6 +19,8 @@ class ResultRow:
     Attributes:
         model: The run's model, also for modes without one.
         task: The task's name.
+        task_type: mteb's name of its type; empty where a result does not tell.
+        part_of: The task that this one is a part of in the run, such as CQADupstack; else empty.
         subset: mteb's subset.
         split: The split.
         mode: The mode's name in the run.
@@ -39,6 +41,8 @@ class ResultRow:
 
     model: str
     task: str
+    task_type: str = ""
+    part_of: str = ""
     subset: str
     split: str
     mode: str
@@ -69,13 +73,13 @@ def result_rows(
 
     Args:
         stored: A finished (task, mode).
-        metrics: Names of metrics, the main one first.
+        metrics: Names of metrics, the main one first; others than it may be absent.
         model: The model that the rows are shown under.
         encoder: See `ResultRow`.
         kept: See `ResultRow`.
 
     Raises:
-        BadInputError: If the result does not hold a metric.
+        BadInputError: If the result does not hold the main metric.
     """
     rows = []
     commit = stored.environment.get("commit") or {}
@@ -83,13 +87,18 @@ def result_rows(
         for scores in places:
             for metric in dict.fromkeys(metrics):
                 if metric not in scores:
-                    known = ", ".join(k for k in scores if "_at_" in k and "nauc" not in k)
-                    raise BadInputError(f"metrics: {metric!r} is unknown; choose from: {known}")
+                    if metric != metrics[0]:
+                        continue  # types of tasks have metrics of their own
+                    raise BadInputError(
+                        f"{stored.path} holds no {metric}, the main metric of "
+                        f"{stored.result['task_name']}; delete it and it will be computed again"
+                    )
                 cost = stored.cost.get(f"{split}/{scores['hf_subset']}", {})
                 rows.append(
                     ResultRow(
                         model=model,
                         task=stored.result["task_name"],
+                        task_type=stored.experiment.get("task_type", ""),
                         subset=scores["hf_subset"],
                         split=split,
                         mode=stored.experiment["mode"],

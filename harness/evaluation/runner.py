@@ -4,46 +4,37 @@ from __future__ import annotations
 
 import logging
 import traceback
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import mteb
-from omegaconf import OmegaConf
+from mteb.abstasks.aggregated_task import AbsTaskAggregate
 
 from harness.config import RunConfig, build
-from harness.cost.hardware import git_commit, hardware_record, software_record
 from harness.cost.memory import reset_peak_device_bytes
-from harness.errors import BadInputError, TaskFailedError, explain
-from harness.evaluation.bridge import ModeSearch, TaskTexts, model_meta
+from harness.errors import BadInputError, explain
+from harness.evaluation.aggregates import combine, parts_of, says_the_same
 from harness.evaluation.costing import CostMeter
+from harness.evaluation.downloads import DataLoader, UnreachableDataError, unreachable_line
 from harness.evaluation.encoder import build_encoder, with_published_settings
-from harness.evaluation.experiment import (
-    LEXICAL_MODEL,
-    Experiment,
-    encoder_settings,
-    experiments,
-    settings_hash,
-)
+from harness.evaluation.evaluators import applicable, evaluator_of, ranks
+from harness.evaluation.ledger import Ledger
 from harness.evaluation.manifest import run_manifest
-from harness.evaluation.results import StoredResult, read_result, result_path, write_result
-from harness.evaluation.rows import ResultRow, result_rows, with_ratios
+from harness.evaluation.places import widen
+from harness.evaluation.rows import ResultRow, with_ratios
 from harness.evaluation.tasks.instruction import task_instruction
 from harness.evaluation.tasks.local import is_local
 from harness.evaluation.tasks.resolve import resolve_tasks
 from harness.progress import say
-from harness.retrieval.once import OnceRetriever
-from harness.retrieval.retriever import Dependencies
+from harness.text import listed
 
 if TYPE_CHECKING:
-    from mteb.abstasks.retrieval import AbsTaskRetrieval
+    from mteb.abstasks import AbsTask
 
     from harness.alignment.head import Head
-    from harness.embedding.encoder import TextEncoder
     from harness.embedding.model import EmbeddingModel
-
-_PACKAGES = ("harness", "torch", "transformers", "mteb", "bm25s", "numpy", "scipy", "pytrec_eval")
+    from harness.evaluation.results import StoredResult
 
 
 @dataclass
@@ -56,7 +47,7 @@ class RunOutcome:
         texts_read: Distinct texts whose embeddings the store had.
         computed: (task, mode) pairs that were evaluated.
         kept: Pairs that were finished before.
-        failed: One line for each task that did not finish.
+        failed: One line for each task that did not finish, one for all whose data were missing.
     """
 
     rows: list[ResultRow] = field(default_factory=list)
@@ -77,8 +68,9 @@ class Runner:
         self._encoder = build_encoder(self.config, model)
         self._head: Head = build(self.config.head, encoder=self._encoder)
         self._meter = CostMeter(config.cost, self._encoder, self._head)
-        self._encoders: dict[str, TextEncoder] = {}
-        self._experiments: dict[str, dict[str, Experiment]] = {}
+        self._data = DataLoader()
+        self._ledgers: dict[str, Ledger] = {}
+        self._finished: dict[str, dict[str, StoredResult]] = {}
 
     def run(self) -> RunOutcome:
         """Evaluate what is missing and return every row.
@@ -89,35 +81,30 @@ class Runner:
         logging.getLogger("mteb").setLevel(logging.ERROR)
         outcome = RunOutcome()
         tasks = resolve_tasks(self.config.tasks, cache_dir=Path(self.config.store_dir) / "tasks")
-        self._encoders = {
-            task.metadata.name: self._encoder.for_task(
-                task_instruction(task, self.config.task_instructions)
-            )
-            for task in tasks
-        }
-        self._experiments = {task.metadata.name: self._experiments_on(task) for task in tasks}
+        parts = self._with_modes(parts_of(tasks))
+        aggregates = [task for task in tasks if isinstance(task, AbsTaskAggregate)]
+        for task in [*parts, *aggregates]:
+            encoder = self._encoder.for_task(task_instruction(task, self.config.task_instructions))
+            ledger = Ledger(task, self.config, encoder, self._head)
+            self._ledgers[task.metadata.name] = ledger
         asked = {
             "model": self._encoder.model.name,
             "experiments": {
-                task: {mode: experiment.folder for mode, experiment in modes.items()}
-                for task, modes in self._experiments.items()
+                name: {mode: one.folder for mode, one in ledger.experiments.items()}
+                for name, ledger in self._ledgers.items()
             },
         }
-        refused: list[BadInputError] = []
         with run_manifest(self._results, asked, outcome):
-            for task in tasks:
-                try:
-                    self._run_task(task, outcome)
-                except Exception as error:
-                    if self.config.debug:
-                        traceback.print_exc()
-                    if isinstance(error, BadInputError):
-                        refused.append(error)
-                    outcome.failed.append(f"{task.metadata.name}: {explain(error)}")
-            if refused and len(refused) == len(tasks):
-                raise refused[0]
+            self._run_all(parts, outcome)
+            for aggregate in aggregates:
+                self._combine(aggregate, outcome)
         outcome.rows = with_ratios(outcome.rows)
         return outcome
+
+    @property
+    def model_revision(self) -> str:
+        """The revision of the run's model."""
+        return self._encoder.model.revision
 
     def model_settings(self) -> dict[str, dict[str, Any]]:
         """Task name to what decides its embeddings (`encoder`) and what reads them (`head`).
@@ -125,141 +112,124 @@ class Runner:
         Empty where no mode of the run has a model.
         """
         return {
-            task: {"encoder": encoder_settings(self._encoders[task]), "head": self._head.identity()}
-            for task in self._experiments
-            if self._uses_model(task)
+            name: ledger.model_settings()
+            for name, ledger in self._ledgers.items()
+            if ledger.uses_model
         }
 
-    def _uses_model(self, task: str) -> bool:
-        modes = self._experiments[task].values()
-        return any(experiment.model != LEXICAL_MODEL for experiment in modes)
+    def _with_modes(self, tasks: Sequence[AbsTask]) -> list[AbsTask]:
+        """The tasks that some mode of the run applies to; what does not apply is told."""
+        modes = self.config.retrieval
+        ranking = ", ".join(name for name, mode in modes.items() if not mode.gives_vectors)
+        others = [task.metadata.name for task in tasks if not ranks(task)]
+        chosen = [task for task in tasks if applicable(task, modes)]
+        if not chosen:
+            raise BadInputError(
+                f"no task of this run has documents to rank, which is all that {ranking} can do; "
+                "add dense or aligned_sparse to retrieval=[...]"
+            )
+        if ranking and others:
+            say(f"{ranking}: only for tasks that rank documents, not for {listed(others)}")
+        return chosen
 
-    def _experiments_on(self, task: AbsTaskRetrieval) -> dict[str, Experiment]:
-        data = task.metadata.revision if is_local(task) else None
-        encoder = self._encoders[task.metadata.name]
-        return experiments(self.config, encoder, self._head, data=data)
+    def _run_all(self, tasks: Sequence[AbsTask], outcome: RunOutcome) -> None:
+        """Run task by task; one that fails does not stop the others."""
+        refused: list[BadInputError] = []
+        missing: list[tuple[str, str]] = []
+        for task in tasks:
+            name = task.metadata.name
+            try:
+                self._run_task(task, outcome)
+            except UnreachableDataError as error:
+                missing.append((name, error.dataset))
+            except Exception as error:
+                if self.config.debug:
+                    traceback.print_exc()
+                if isinstance(error, BadInputError):
+                    refused.append(error)
+                outcome.failed.append(f"{name}: {explain(error)}")
+        if missing:
+            without = {name for name, _ in missing}
+            others = [t.metadata.name for t in tasks if t.metadata.name not in without]
+            outcome.failed.append(unreachable_line(missing, others))
+        if refused and len(refused) == len(tasks):
+            raise refused[0]
 
-    def _run_task(self, task: AbsTaskRetrieval, outcome: RunOutcome) -> None:
+    def _run_task(self, task: AbsTask, outcome: RunOutcome) -> None:
         """Evaluate a task's missing modes; rows of those that finish stay, whatever comes after."""
-        stored = {mode: self._finished(mode, task) for mode in self.config.retrieval}
-        missing = [mode for mode, result in stored.items() if result is None]
-        outcome.kept += len(stored) - len(missing)
+        ledger = self._ledgers[task.metadata.name]
+        stored = {mode: ledger.stored(mode) for mode in ledger.experiments}
+        kept = {mode: one for mode, one in stored.items() if one and ledger.is_finished(one)}
+        missing = [mode for mode in stored if mode not in kept]
+        outcome.kept += len(kept)
+        finished = dict(kept)
         try:
             if missing:
-                self._evaluate_modes(task, missing, stored, outcome)
+                for mode in missing:
+                    widen(task, stored[mode])
+                self._evaluate_modes(ledger, missing, finished, outcome)
         finally:
-            encoder = self._encoders[task.metadata.name]
-            wanted = self._uses_model(task.metadata.name)
-            space = settings_hash(encoder_settings(encoder)) if wanted else ""
-            for mode, result in stored.items():
-                if result is not None:
-                    outcome.rows += result_rows(
-                        result,
-                        metrics=(task.metadata.main_score, *self.config.metrics),
-                        model=self._encoder.model.name,
-                        encoder=space,
-                        kept=mode not in missing,
-                    )
+            ordered = {mode: finished[mode] for mode in stored if mode in finished}
+            self._finished[task.metadata.name] = ordered
+            outcome.rows += ledger.rows(ordered, kept=kept)
 
     def _evaluate_modes(
         self,
-        task: AbsTaskRetrieval,
-        modes: list[str],
-        stored: dict[str, StoredResult | None],
+        ledger: Ledger,
+        modes: Sequence[str],
+        finished: dict[str, StoredResult],
         outcome: RunOutcome,
     ) -> None:
-        _load(task)
-        encoder = self._encoders[task.metadata.name]
-        texts = TaskTexts(encoder)
-        retrievers = self._retrievers(encoder)
-        counted: set[int] = set()
-        for mode in modes:
-            say(f"{task.metadata.name}: {mode}")
-            search = ModeSearch(retrievers[mode], texts, self._meta(task, mode))
-            stored[mode] = self._evaluate(task, mode, search)
-            outcome.computed += 1
-            for part in [*search.corpora.values(), *search.queries.values()]:
-                if part.encoding is not None and id(part) not in counted:
-                    counted.add(id(part))
-                    outcome.texts_encoded += part.encoding.encoded
-                    outcome.texts_read += part.encoding.read
-
-    def _retrievers(self, encoder: TextEncoder) -> dict[str, OnceRetriever]:
-        retrievers: dict[str, OnceRetriever] = {}
-        for name, mode in self.config.retrieval.items():
-            dependencies = Dependencies(
-                name=name, encoder=encoder, head=self._head, retrievers=retrievers
-            )
-            retrievers[name] = OnceRetriever(build(mode, dependencies=dependencies))
-        return retrievers
-
-    def _evaluate(self, task: AbsTaskRetrieval, mode: str, search: ModeSearch) -> StoredResult:
-        reset_peak_device_bytes()
-        evaluated = mteb.evaluate(
-            search,
+        task = ledger.task
+        self._data.load(task)
+        evaluator = evaluator_of(
             task,
-            cache=None,
-            co2_tracker=False,
-            show_progress_bar=False,
-            encode_kwargs={"batch_size": 1},  # unused: batches are made by token budget
+            self.config.retrieval,
+            encoder=ledger.encoder,
+            head=self._head,
+            meter=self._meter,
         )
-        result = evaluated.task_results[0]
-        cost = {}
-        for place, corpus in search.corpora.items():
-            search.retriever.index(corpus)  # with several places it has gone on to the next
-            cost["/".join(place)] = self._meter.measure(
-                search.retriever, corpus, search.queries[place], top_k=task._top_k
+        counted: set[int] = set()
+        try:
+            for mode in modes:
+                say(f"{task.metadata.name}: {mode}")
+                reset_peak_device_bytes()
+                finished[mode] = ledger.write(mode, evaluator.evaluate(mode, ledger.meta(mode)))
+                outcome.computed += 1
+                for _, part in evaluator.texts.asked():
+                    if part.encoding is not None and id(part) not in counted:
+                        counted.add(id(part))
+                        outcome.texts_encoded += part.encoding.encoded
+                        outcome.texts_read += part.encoding.read
+        finally:
+            if not is_local(task):
+                task.unload_data()
+
+    def _combine(self, task: AbsTaskAggregate, outcome: RunOutcome) -> None:
+        """The rows of a task that is the mean of its parts, where all of them are finished."""
+        name = task.metadata.name
+        ledger = self._ledgers[name]
+        parts = [part.metadata.name for part in task.tasks]
+        outcome.rows = [
+            replace(row, part_of=name) if row.task in parts else row for row in outcome.rows
+        ]
+        finished: dict[str, StoredResult] = {}
+        kept: set[str] = set()
+        unfinished = []
+        for mode in ledger.experiments:
+            results = [self._finished.get(part, {}).get(mode) for part in parts]
+            whole = [result for result in results if result is not None]
+            if len(whole) < len(parts):
+                unfinished.append(f"{mode} {len(whole)}")
+                continue
+            stored, combined = ledger.stored(mode), combine(task, whole)
+            if stored is not None and says_the_same(stored, combined):
+                finished[mode] = stored
+                kept.add(mode)
+            else:
+                finished[mode] = ledger.write(mode, combined)
+        if unfinished:
+            outcome.failed.append(
+                f"{name}: finished of its {len(parts)} parts are {', '.join(unfinished)}"
             )
-        experiment = self._experiments[task.metadata.name][mode]
-        return write_result(
-            result_path(self._results, experiment, task.metadata.name),
-            result,
-            experiment=experiment,
-            main_metric=task.metadata.main_score,
-            meta=self._meta(task, mode).to_dict(),
-            config=OmegaConf.to_yaml(OmegaConf.structured(self.config)),
-            environment=self._environment,
-            cost=cost,
-            rankings={
-                place: (search.corpora[place], search.queries[place], ranking)
-                for place, ranking in search.rankings.items()
-            },
-        )
-
-    @cached_property
-    def _environment(self) -> dict[str, Any]:
-        commit = git_commit(Path(__file__).parent)
-        return {
-            "hardware": hardware_record(),
-            "software": software_record(_PACKAGES),
-            "commit": commit.__dict__ if commit else None,
-        }
-
-    def _meta(self, task: AbsTaskRetrieval, mode: str) -> Any:
-        experiment = self._experiments[task.metadata.name][mode]
-        return model_meta(experiment.model, experiment.revision, experiment.settings)
-
-    def _finished(self, mode: str, task: AbsTaskRetrieval) -> StoredResult | None:
-        """The stored result if it is of these data and holds the cost that is asked for."""
-        experiment = self._experiments[task.metadata.name][mode]
-        path = result_path(self._results, experiment, task.metadata.name)
-        stored = read_result(path)
-        if stored is None or stored.result["dataset_revision"] != task.metadata.revision:
-            return None
-        wants_latency = self.config.cost.latency_queries > 0
-        has_latency = all(figures.get("latency_p50_ms") for figures in stored.cost.values())
-        return stored if has_latency or not wants_latency else None
-
-
-def _load(task: AbsTaskRetrieval) -> None:
-    """Load a task's data; a task that cannot be had does not stop the others."""
-    if task.data_loaded:
-        return
-    try:
-        task.load_data()
-    except Exception as error:
-        raise TaskFailedError(
-            f"its data set {task.metadata.dataset['path']} cannot be loaded "
-            f"({type(error).__name__}); set HF_ENDPOINT to a mirror, or give a BEIR folder with "
-            "tasks=folder tasks.path=DIR"
-        ) from error
+        outcome.rows += ledger.rows(finished, kept=kept)

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.errors import BadInputError
 from harness.evaluation.experiment import settings_hash
+from harness.evaluation.published import Comparison
 from harness.evaluation.results import StoredResult, read_result, without_nan
 from harness.evaluation.rows import ResultRow, result_rows, with_ratios
 from harness.reporting.describe import describe
@@ -30,10 +31,14 @@ class Entry:
     Attributes:
         row: The main metric of one mode on one task, split and subset.
         settings: Key settings in words.
+        revision: The model's revision; None when it is unknown.
+        comparison: The row beside its published score; None without one.
     """
 
     row: ResultRow
     settings: str
+    revision: str | None = None
+    comparison: Comparison | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,8 @@ def _entries(path: Path) -> tuple[list[Entry], list[str]]:
     words = describe(settings)
     for row in rows:
         _check(row)
-    return [Entry(row, words) for row in rows], candidates
+    revision = stored.experiment.get("revision")
+    return [Entry(row, words, revision) for row in rows], candidates
 
 
 def _main_metrics(stored: StoredResult) -> list[str]:
@@ -151,7 +157,7 @@ def _with_ratios(entries: list[Entry]) -> list[Entry]:
     rated = []
     for members in by_revision.values():
         rows = with_ratios(entry.row for entry in members)
-        rated += [Entry(row, old.settings) for row, old in zip(rows, members, strict=True)]
+        rated += [replace(old, row=row) for row, old in zip(rows, members, strict=True)]
     return rated
 
 

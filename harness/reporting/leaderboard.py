@@ -18,7 +18,7 @@ from harness.files import write_text
 from harness.reporting.collect import Collection
 from harness.reporting.plain import csv_text, markdown_text
 from harness.reporting.scatter import Point, scatter
-from harness.reporting.standings import ABSENT, COLUMNS, VALUE, Board, Standing, boards
+from harness.reporting.standings import ABSENT, DIFFERENCE, VALUE, Board, Standing, boards
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _KINDS = ("dense", "aligned_sparse", "hybrid", "bm25")  # these keep their colour on every page
@@ -72,7 +72,8 @@ def html_text(collection: Collection, tables: Sequence[Board], *, title: str, to
         summary=_summary(collection),
         tables=[(table, _plot(table, number, colours)) for number, table in enumerate(tables, 1)],
         value=VALUE,
-        columns=COLUMNS,
+        compared=any(entry.comparison for entry in collection.entries),
+        difference=DIFFERENCE,
         absent=ABSENT,
         colours=colours,
         bar=_bar,

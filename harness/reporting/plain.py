@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Sequence
 
-from harness.reporting.standings import COLUMNS, VALUE, Board, Standing
+from harness.reporting.standings import COLUMNS, PUBLISHED, VALUE, Board, Column, Standing
 
 _NAMES = ("model", "mode", "kind", "settings", "task", "split", "subset", "metric")
 _ORIGIN = ("hardware", "commit", "dataset_revision", "experiment")
@@ -20,7 +20,10 @@ def csv_text(tables: Sequence[Board]) -> str:
     figures = (VALUE, *COLUMNS)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*_NAMES, *(column.name for column in figures), *_ORIGIN])
+    names = [column.name for column in figures]
+    # At the end, so that the others keep their places.
+    last = [column.name for column in PUBLISHED]
+    writer.writerow([*_NAMES, *names, *_ORIGIN, *last])
     for table in tables:
         for standing in table.standings:
             row = standing.row
@@ -28,8 +31,9 @@ def csv_text(tables: Sequence[Board]) -> str:
             writer.writerow(
                 [
                     *(_harmless(texts[name]) for name in _NAMES),
-                    *(column.figure(row) for column in figures),
+                    *(column.figure(standing) for column in figures),
                     *(_harmless(texts[name]) for name in _ORIGIN),
+                    *(column.figure(standing) for column in PUBLISHED),
                 ]
             )
     return file.getvalue()
@@ -45,10 +49,10 @@ def markdown_text(tables: Sequence[Board], *, title: str, summary: str) -> str:
     """
     parts = [f"# {escape_markdown(title)}", escape_markdown(summary)]
     for table in tables:
-        header = ["", "model", "mode", "settings", table.metric, *(c.header for c in COLUMNS)]
+        header = ["", "model", "mode", "settings", table.metric, *(c.header for c in table.columns)]
         lines = [_line([escape_markdown(cell) for cell in header])]
-        lines.append(_line(["---:", *["---"] * 3, *["---:"] * (len(COLUMNS) + 1)]))
-        lines += [_line(_cells(standing)) for standing in table.standings]
+        lines.append(_line(["---:", *["---"] * 3, *["---:"] * (len(table.columns) + 1)]))
+        lines += [_line(_cells(standing, table.columns)) for standing in table.standings]
         measured = [
             f"Measured on {escape_markdown(where)}."
             if not mark
@@ -70,13 +74,13 @@ def escape_markdown(text: str) -> str:
     return _MARKDOWN.sub(lambda found: "\\" + found[0], inert)
 
 
-def _cells(standing: Standing) -> list[str]:
+def _cells(standing: Standing, columns: Sequence[Column]) -> list[str]:
     row = standing.row
     mode = f"{row.mode} ({standing.mark})" if standing.mark else row.mode
     return [
         str(standing.number),
         *(escape_markdown(text) for text in (row.model, mode, standing.settings)),
-        *(column.cell(row) for column in (VALUE, *COLUMNS)),
+        *(column.cell(standing) for column in (VALUE, *columns)),
     ]
 
 

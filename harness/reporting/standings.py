@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from harness.evaluation.published import Comparison
 from harness.evaluation.rows import ResultRow
 from harness.reporting.collect import Entry
 from harness.reporting.units import bytes_text, metric_name, milliseconds, ratio_text, si
 
 ABSENT = "–"
+DIFFERENCE = "ours − published"
 _REVISION_DIGITS = 12
 
 
@@ -22,25 +24,25 @@ class Column:
     Attributes:
         name: Its name in the CSV.
         header: Its name for people.
-        figure: Takes it from a row; None where it is absent.
+        figure: Takes it from a line; None where it is absent.
         text: Formats it.
         more_is_better: Which end a reader wants on top.
     """
 
     name: str
     header: str
-    figure: Callable[[ResultRow], float | None]
+    figure: Callable[[Standing], float | None]
     text: Callable[[float], str]
     more_is_better: bool = False
 
-    def cell(self, row: ResultRow) -> str:
+    def cell(self, line: Standing) -> str:
         """The figure as shown; an absent one is not a zero."""
-        figure = self.figure(row)
+        figure = self.figure(line)
         return ABSENT if figure is None else self.text(figure)
 
 
-def _cost(name: str) -> Callable[[ResultRow], float | None]:
-    return lambda row: row.cost.get(name)
+def _cost(name: str) -> Callable[[Standing], float | None]:
+    return lambda line: line.row.cost.get(name)
 
 
 def document_flops(row: ResultRow) -> float | None:
@@ -49,15 +51,27 @@ def document_flops(row: ResultRow) -> float | None:
     return total / documents if total is not None and documents else None
 
 
-VALUE = Column("value", "value", lambda row: row.value, "{:.4f}".format, True)
+def _published(line: Standing) -> float | None:
+    return None if line.comparison is None else line.comparison.published.value
+
+
+def _difference(line: Standing) -> float | None:
+    return None if line.comparison is None else line.comparison.difference
+
+
+VALUE = Column("value", "value", lambda line: line.row.value, "{:.4f}".format, True)
 COLUMNS = (
-    Column("ratio", "of dense", lambda row: row.ratio, ratio_text, True),
+    Column("ratio", "of dense", lambda line: line.row.ratio, ratio_text, True),
     Column("query_flops", "FLOPs per query", _cost("query_flops"), si),
-    Column("document_flops", "FLOPs per document", document_flops, si),
+    Column("document_flops", "FLOPs per document", lambda line: document_flops(line.row), si),
     Column("latency_p50_ms", "latency p50, ms", _cost("latency_p50_ms"), milliseconds),
     Column("latency_p95_ms", "latency p95, ms", _cost("latency_p95_ms"), milliseconds),
     Column("index_bytes", "index", _cost("index_bytes"), bytes_text),
     Column("documents_per_second", "documents per s", _cost("documents_per_second"), si, True),
+)
+PUBLISHED = (
+    Column("published", "published", _published, "{:.4f}".format, True),
+    Column("difference", DIFFERENCE, _difference, "{:+z.4f}".format, True),
 )
 
 
@@ -71,6 +85,7 @@ class Standing:
         settings: Key settings in words; they tell apart lines of the same model and mode.
         label: Its name in the plot: the mode where that is its own, else the number.
         mark: The letter of where it was measured; empty where one place holds for all.
+        comparison: Its value beside the published one; None without one.
     """
 
     number: int
@@ -78,6 +93,7 @@ class Standing:
     settings: str
     label: str
     mark: str
+    comparison: Comparison | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +104,7 @@ class Board:
         heading: The task, with split, subset and data revision where they tell it apart.
         metric: The metric for people.
         facts: Size and revision of the data.
+        columns: The figures beside the value, published ones where a line has one.
         standings: Best first, those without a value last.
         conditions: (mark, hardware and commit) of every place of measurement.
     """
@@ -95,6 +112,7 @@ class Board:
     heading: str
     metric: str
     facts: str
+    columns: tuple[Column, ...]
     standings: list[Standing]
     conditions: list[tuple[str, str]]
 
@@ -134,6 +152,7 @@ def _board(entries: list[Entry], *, several_revisions: bool) -> Board:
                 settings=settings,
                 label=row.mode if modes[row.mode] == 1 else str(number),
                 mark=marks[conditions.index(_condition(row))],
+                comparison=entry.comparison,
             )
         )
     parts = [f"split {first.split}"] if first.split != "test" else []
@@ -143,6 +162,7 @@ def _board(entries: list[Entry], *, several_revisions: bool) -> Board:
         heading=f"{first.task} ({', '.join(parts)})" if parts else first.task,
         metric=metric_name(first.metric),
         facts=_facts(rows),
+        columns=COLUMNS + (PUBLISHED if any(entry.comparison for entry in entries) else ()),
         standings=standings,
         conditions=list(zip(marks, conditions, strict=True)),
     )

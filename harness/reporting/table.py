@@ -19,6 +19,8 @@ from harness.reporting.units import bytes_text, metric_name, milliseconds, ratio
 from harness.text import printable
 
 _COLUMNS = ("mode", "value", "of dense", "FLOPs/query", "ms/query", "index", "FLOPs/document")
+_ALWAYS = ("mode", "value", "of dense")
+_ABSENT = "-"
 
 
 def json_lines(rows: Sequence[ResultRow]) -> None:
@@ -32,49 +34,61 @@ def json_lines(rows: Sequence[ResultRow]) -> None:
 def print_comparison(rows: Sequence[ResultRow], notes: Mapping[str, str] | None = None) -> None:
     """Print one table a task, split, subset and metric on standard output.
 
+    Figures that no mode has are left out, as are the parts of a task that is shown as a whole.
+
     Args:
         rows: The figures.
         notes: Task name to a line that goes with its tables.
     """
     console = standard_output()
+    whole = {row.task for row in rows}
+    shown = [row for row in rows if row.part_of not in whole]
     for (task, subset, split, metric), group in groupby(
-        sorted(rows, key=_place), key=lambda row: (row.task, row.subset, row.split, row.metric)
+        sorted(shown, key=_place), key=lambda row: (row.task, row.subset, row.split, row.metric)
     ):
         members = list(group)
         title = printable(f"{members[0].model} on {task} ({split}, {subset})")
         console.print(Text(title, style="italic"))
         if note := (notes or {}).get(task):
             console.print(Text(printable(note), style="dim"))
-        table = Table(box=box.SIMPLE_HEAD)
-        for name in _COLUMNS:
-            table.add_column(
-                metric_name(metric) if name == "value" else name,
-                justify="left" if name == "mode" else "right",
-            )
-        best = max((row.value for row in members if row.value is not None), default=None)
-        for row in members:
-            style = "bold" if row.value == best else ""
-            table.add_row(*_cells(row), style=style)
-        console.print(table)
+        console.print(_table(members, metric))
     if rows:
         where = sorted({f"{row.hardware}, commit {row.commit or 'unknown'}" for row in rows})
         for line in where:
             console.print(Text(f"measured on {line}", style="dim"))
 
 
-def _cells(row: ResultRow) -> list[Text]:
+def _table(rows: Sequence[ResultRow], metric: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    lines = [_cells(row) for row in rows]
+    kept = [
+        column
+        for column, name in enumerate(_COLUMNS)
+        if name in _ALWAYS or any(line[column] != _ABSENT for line in lines)
+    ]
+    for column in kept:
+        name = _COLUMNS[column]
+        table.add_column(
+            metric_name(metric) if name == "value" else name,
+            justify="left" if name == "mode" else "right",
+        )
+    best = max((row.value for row in rows if row.value is not None), default=None)
+    for row, line in zip(rows, lines, strict=True):
+        cells = [Text(printable(line[column])) for column in kept]
+        table.add_row(*cells, style="bold" if row.value == best else "")
+    return table
+
+
+def _cells(row: ResultRow) -> list[str]:
     cost = row.cost
     return [
-        Text(printable(cell))
-        for cell in (
-            row.mode,
-            "-" if row.value is None else f"{row.value:.4f}",
-            ratio_text(row.ratio),
-            si(cost.get("query_flops")),
-            milliseconds(cost.get("latency_p50_ms")),
-            bytes_text(cost.get("index_bytes")),
-            si(document_flops(row)),
-        )
+        row.mode,
+        _ABSENT if row.value is None else f"{row.value:.4f}",
+        ratio_text(row.ratio),
+        si(cost.get("query_flops")),
+        milliseconds(cost.get("latency_p50_ms")),
+        bytes_text(cost.get("index_bytes")),
+        si(document_flops(row)),
     ]
 
 

@@ -33,6 +33,20 @@ def milliseconds(value: float | None) -> str:
     return _ABSENT if value is None else _three(value)
 
 
+def duration(seconds: float | None) -> str:
+    """A time in its two largest units: `0.25 s`, `4 min 5 s`, `3 h 20 min`; `-` when absent."""
+    if seconds is None:
+        return _ABSENT
+    if seconds < 59.95:
+        return f"{_three(seconds)} s"
+    if (whole := round(seconds)) < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if (whole := round(seconds / 60)) < 24 * 60:
+        return f"{whole // 60} h {whole % 60} min"
+    whole = round(seconds / 3600)
+    return f"{whole // 24} d {whole % 24} h"
+
+
 def ratio_text(value: float | None) -> str:
     """A ratio as per cent with one decimal: `95.6 %`; `-` when absent."""
     return _ABSENT if value is None else f"{100 * value:.1f} %"

@@ -13,6 +13,7 @@ from harness.alignment.vocabulary import allowed_tokens, inverse_document_freque
 from harness.cost.flops import sparse_scoring_flops, splade_flops
 from harness.embedding.ragged import Ragged
 from harness.errors import BadInputError
+from harness.retrieval.candidates import rank_candidates
 from harness.retrieval.inverted_index import InvertedIndex
 from harness.retrieval.ranking import Ranking
 from harness.retrieval.retriever import Dependencies, SearchWork
@@ -60,8 +61,12 @@ class AlignedSparseRetriever:
     """An inverted index of each document's K aligned tokens.
 
     A query is the set of its literal tokens and its M aligned ones; with M = 0 and a query weight
-    that is not `score` no model runs for it.
+    that is not `score` no model runs for it. Where a task has no queries, every text is treated as
+    a document: its vector holds its K aligned tokens, and vectors are compared by their cosine.
     """
+
+    similarity = "cosine"
+    reads_head = True
 
     def __init__(self, config: AlignedSparseConfig, *, dependencies: Dependencies) -> None:
         self.config = config
@@ -73,35 +78,43 @@ class AlignedSparseRetriever:
     def index(self, corpus: Texts) -> None:
         """See `Retriever`."""
         self._corpus = corpus
-        self._head.fit(corpus)
-        size = self._head.vocabulary
+        self.prepare(corpus)
+        self._index = InvertedIndex(self.vectors(corpus))
+        self._idf = None
+        if self.config.query_weight == "idf":
+            sets = token_sets(corpus.literal_tokens, self._allowed)
+            self._idf = inverse_document_frequency(sets)
+
+    def prepare(self, texts: Texts) -> None:
+        """See `Vectoriser`: fits the head."""
+        self._head.fit(texts)
         self._allowed = allowed_tokens(
             self._encoder.model.tokenizer,
-            size,
+            self._head.vocabulary,
             drop_special=self.config.drop_special,
             drop_punctuation=self.config.drop_punctuation,
             drop_stopwords=self.config.drop_stopwords,
         )
-        sets = None
-        if self.config.scope == "literal" or self.config.query_weight == "idf":
-            sets = token_sets(corpus.literal_tokens, self._allowed)
+
+    def vectors(self, texts: Texts) -> sparse.csr_array:
+        """See `Vectoriser`: the K aligned tokens with their weights."""
+        literal = None
+        if self.config.scope == "literal":
+            literal = token_sets(texts.literal_tokens, self._allowed)
         tokens = aligned_tokens(
             self._head,
-            self._head.read(corpus),
+            self._head.read(texts),
             self.config.doc_top_k,
             allowed=self._allowed,
-            literal=sets if self.config.scope == "literal" else None,
+            literal=literal,
             device=self._encoder.backend.device,
         )
         _refuse_infinite(tokens.weights, f"retrieval.{self._name}")
-        rows = document_matrix(
-            tokens, size, weight=self.config.doc_weight, l2=self.config.doc_norm == "l2"
-        )
-        self._index = InvertedIndex(rows)
-        self._idf = (
-            inverse_document_frequency(sets)
-            if sets is not None and self.config.query_weight == "idf"
-            else None
+        return document_matrix(
+            tokens,
+            self._head.vocabulary,
+            weight=self.config.doc_weight,
+            l2=self.config.doc_norm == "l2",
         )
 
     def tokenise(self, queries: Texts) -> None:
@@ -119,13 +132,21 @@ class AlignedSparseRetriever:
         """See `Retriever`."""
         return self._index.search(self._query_matrix(queries), top_k)
 
-    def work(self, queries: Texts) -> SearchWork:
-        """See `Retriever`: 2·Σ df over a query's tokens."""
+    def rerank(self, queries: Texts, candidates: Ragged, top_k: int) -> Ranking:
+        """See `Retriever`."""
+        scores, _ = self._index.score(self._query_matrix(queries), candidates)
+        return rank_candidates(candidates, scores, top_k)
+
+    def work(self, queries: Texts, candidates: Ragged | None = None) -> SearchWork:
+        """See `Retriever`: 2·Σ df over a query's tokens, or 2 a token shared with a candidate."""
         matrix = self._query_matrix(queries)
         frequency = self._index.document_frequency
         count = max(matrix.shape[0], 1)
         documents = max(self._index.postings.shape[1], 1)
-        postings = int(frequency[matrix.indices].sum())
+        if candidates is None:
+            postings = int(frequency[matrix.indices].sum())
+        else:
+            _, postings = self._index.score(matrix, candidates)
         share = np.bincount(matrix.indices, minlength=len(frequency)) / count
         return SearchWork(
             encodes_documents=True,

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import bm25s
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from harness.cost.flops import sparse_scoring_flops
+from harness.embedding.ragged import Ragged
 from harness.errors import BadInputError
+from harness.retrieval.candidates import rank_candidates, sparse_scores
 from harness.retrieval.ranking import Ranking, best_of
 from harness.retrieval.retriever import Dependencies, SearchWork
 
@@ -55,22 +58,49 @@ class Bm25Retriever:
                 found.documents[row], found.scores[row] = best_of(matched, scores[matched], k)
         return found
 
-    def work(self, queries: Texts) -> SearchWork:
-        """See `Retriever`: 2·Σ df over a query's words."""
-        frequency = self._document_frequency()
-        touched = [
-            int(frequency[self._index.get_tokens_ids(known)].sum())
-            for words in self._query_words(queries)
-            if (known := self._known(words))
-        ]
+    def rerank(self, queries: Texts, candidates: Ragged, top_k: int) -> Ranking:
+        """See `Retriever`."""
+        scores, _ = self._candidate_scores(queries, candidates)
+        return rank_candidates(candidates, scores, top_k)
+
+    def work(self, queries: Texts, candidates: Ragged | None = None) -> SearchWork:
+        """See `Retriever`: 2·Σ df over a query's words, or 2 a word shared with a candidate."""
+        if candidates is None:
+            frequency = self._document_frequency()
+            touched = sum(int(frequency[words].sum()) for words in self._word_numbers(queries))
+        else:
+            _, touched = self._candidate_scores(queries, candidates)
         return SearchWork(
             encodes_documents=False,
             encodes_queries=False,
             head_reads_queries=False,
             head_reads_documents=False,
-            scoring_flops=sparse_scoring_flops(sum(touched)) / max(len(queries), 1),
+            scoring_flops=sparse_scoring_flops(touched) / max(len(queries), 1),
             index_bytes=self._index_bytes(),
         )
+
+    def _candidate_scores(
+        self, queries: Texts, candidates: Ragged
+    ) -> tuple[NDArray[np.float32], int]:
+        if not self._has_words:
+            return np.zeros(len(candidates.values), np.float32), 0
+        scores = self._index.scores
+        parts = (scores["data"], scores["indices"], scores["indptr"])
+        postings = sparse.csr_array(parts, shape=(len(scores["indptr"]) - 1, self._size))
+        words = Ragged.from_rows([list(row) for row in self._word_numbers(queries)])
+        counts = sparse.csr_array(
+            (np.ones(len(words.values), np.float32), words.values, words.offsets),
+            shape=(len(words), postings.shape[0]),
+        )
+        counts.sum_duplicates()
+        return sparse_scores(counts, postings.T.tocsr(), candidates)
+
+    def _word_numbers(self, queries: Texts) -> list[NDArray[np.int64]]:
+        """Numbers of each query's words that the corpus has, repeated ones repeatedly."""
+        return [
+            np.asarray(self._index.get_tokens_ids(known) if known else [], np.int64)
+            for known in map(self._known, self._query_words(queries))
+        ]
 
     def _query_words(self, queries: Texts) -> list[list[str]]:
         return queries.derived(("words", self), lambda: self._words(queries.texts))

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from harness.alignment.equal_rows import EqualRows
 from harness.alignment.head import normalise
 from harness.cost.flops import dense_scoring_flops
+from harness.retrieval.candidates import dense_scores, rank_candidates
 from harness.retrieval.ranking import Ranking, ranked
 from harness.retrieval.retriever import Dependencies, SearchWork
 
 if TYPE_CHECKING:
     from harness.config import DenseConfig
+    from harness.embedding.ragged import Ragged
     from harness.embedding.texts import Texts
 
 _DOCUMENTS = 16_384  # of a block
@@ -99,11 +101,14 @@ def _candidates(scores: torch.Tensor, k: int) -> NDArray[np.int64]:
 class DenseRetriever:
     """Cosine or dot product of embeddings."""
 
+    reads_head = False
+
     def __init__(self, config: DenseConfig, *, dependencies: Dependencies) -> None:
         self.config = config
         model = dependencies.encoder.model
-        similarity = model.similarity if config.similarity == "auto" else config.similarity
-        self._normalised = similarity == "cosine" or model.normalize
+        self.similarity = model.similarity if config.similarity == "auto" else config.similarity
+        self._model_normalises = model.normalize
+        self._normalised = self.similarity == "cosine" or model.normalize
         self._documents: NDArray[np.float32] = np.zeros((0, 0), np.float32)
         self._equal = EqualRows.of(self._documents)
 
@@ -124,15 +129,28 @@ class DenseRetriever:
         """See `Retriever`."""
         return dense_search(self._vectors(queries), self._documents, top_k, equal=self._equal)
 
-    def work(self, queries: Texts) -> SearchWork:
-        """See `Retriever`: 2·d·N a query."""
+    def rerank(self, queries: Texts, candidates: Ragged, top_k: int) -> Ranking:
+        """See `Retriever`."""
+        scores = dense_scores(self._vectors(queries), self._documents, candidates)
+        return rank_candidates(candidates, scores, top_k)
+
+    def prepare(self, texts: Texts) -> None:
+        """See `Vectoriser`: nothing to learn."""
+
+    def vectors(self, texts: Texts) -> NDArray[np.float32]:
+        """See `Vectoriser`: the embeddings, normalised where the model normalises them."""
+        return normalise(texts.embeddings) if self._model_normalises else texts.embeddings
+
+    def work(self, queries: Texts, candidates: Ragged | None = None) -> SearchWork:
+        """See `Retriever`: 2·d a document scored, which are all N without candidates."""
         count, width = self._documents.shape
+        scored = count if candidates is None else candidates.lengths.mean()
         return SearchWork(
             encodes_documents=True,
             encodes_queries=True,
             head_reads_queries=False,
             head_reads_documents=False,
-            scoring_flops=float(dense_scoring_flops(width, count)),
+            scoring_flops=float(dense_scoring_flops(width, 1) * scored),
             index_bytes=self._documents.nbytes,
         )
 

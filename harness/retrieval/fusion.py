@@ -17,6 +17,7 @@ def fuse(
     weights: Sequence[float],
     top_k: int,
     rrf_k: float = 60.0,
+    descending_ties: bool = False,
 ) -> Ranking:
     """Add up the modes' rescaled scores; a document that a mode did not find gets 0 from it.
 
@@ -28,6 +29,7 @@ def fuse(
         weights: One a mode; they are divided by their sum.
         top_k: Ranks to keep.
         rrf_k: The constant of `rrf`.
+        descending_ties: See `ranked`.
     """
     total = float(sum(weights))
     documents = np.hstack([ranking.documents for ranking in rankings])
@@ -37,7 +39,7 @@ def fuse(
             for ranking, weight in zip(rankings, weights, strict=True)
         ]
     )
-    return ranked(*_summed(documents, scores), top_k)
+    return ranked(*_summed(documents, scores), top_k, descending_ties=descending_ties)
 
 
 def _rescaled(ranking: Ranking, fusion: str, rrf_k: float) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from harness.retrieval.retriever import Dependencies, Retriever, SearchWork
 
 if TYPE_CHECKING:
     from harness.config import HybridConfig
+    from harness.embedding.ragged import Ragged
     from harness.embedding.texts import Texts
 
 _FUSION_FLOPS = 3  # a fused score: one subtraction, one scaling, one addition
@@ -43,20 +44,22 @@ class HybridRetriever:
 
     def search(self, queries: Texts, top_k: int) -> Ranking:
         """See `Retriever`."""
-        return fuse(
-            [part.search(queries, self.config.depth) for part in self._parts()],
-            fusion=self.config.fusion,
-            weights=self.config.weights or [1.0] * len(self.config.modes),
-            top_k=top_k,
-            rrf_k=self.config.rrf_k,
-        )
+        depth = self.config.depth
+        return self._fused([part.search(queries, depth) for part in self._parts()], top_k)
 
-    def work(self, queries: Texts) -> SearchWork:
+    def rerank(self, queries: Texts, candidates: Ragged, top_k: int) -> Ranking:
+        """See `Retriever`."""
+        depth = self.config.depth
+        rankings = [part.rerank(queries, candidates, depth) for part in self._parts()]
+        return self._fused(rankings, top_k, descending_ties=True)
+
+    def work(self, queries: Texts, candidates: Ragged | None = None) -> SearchWork:
         """See `Retriever`: the parts' work and the fusion's."""
-        parts = [part.work(queries) for part in self._parts()]
+        parts = [part.work(queries, candidates) for part in self._parts()]
         scoring = [part.scoring_flops for part in parts]
         known = [flops for flops in scoring if flops is not None]
-        fusion = float(_FUSION_FLOPS * min(self.config.depth, self._size) * len(parts))
+        ranked = self._size if candidates is None else candidates.lengths.mean()
+        fusion = float(_FUSION_FLOPS * min(self.config.depth, ranked) * len(parts))
         return SearchWork(
             encodes_documents=any(part.encodes_documents for part in parts),
             encodes_queries=any(part.encodes_queries for part in parts),
@@ -64,6 +67,18 @@ class HybridRetriever:
             head_reads_documents=any(part.head_reads_documents for part in parts),
             scoring_flops=float(np.sum(known)) + fusion if len(known) == len(parts) else None,
             index_bytes=sum(part.index_bytes for part in parts),
+        )
+
+    def _fused(
+        self, rankings: list[Ranking], top_k: int, *, descending_ties: bool = False
+    ) -> Ranking:
+        return fuse(
+            rankings,
+            fusion=self.config.fusion,
+            weights=self.config.weights or [1.0] * len(self.config.modes),
+            top_k=top_k,
+            rrf_k=self.config.rrf_k,
+            descending_ties=descending_ties,
         )
 
     def _parts(self) -> list[Retriever]:

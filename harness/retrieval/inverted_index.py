@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from harness.embedding.ragged import Ragged
+from harness.retrieval.candidates import sparse_scores
 from harness.retrieval.ranking import Ranking, best_of
 
 _SCORES = 1 << 22  # score entries held at a time: 32 MiB
@@ -55,6 +59,17 @@ class InvertedIndex:
             np.concatenate([part.documents for part in parts]),
             np.concatenate([part.scores for part in parts]),
         )
+
+    def score(
+        self, queries: sparse.csr_array, candidates: Ragged
+    ) -> tuple[NDArray[np.float32], int]:
+        """Scores of candidates alone, and the postings that they took; see `sparse_scores`."""
+        return sparse_scores(queries, self._documents, candidates)
+
+    @cached_property
+    def _documents(self) -> sparse.csr_array:
+        """Document rows again; only reranking asks for them."""
+        return self.postings.T.tocsr()
 
 
 def _with_small_indices(matrix: sparse.csr_array) -> sparse.csr_array:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from harness.retrieval.ranking import Ranking
 
 if TYPE_CHECKING:
+    from harness.embedding.ragged import Ragged
     from harness.embedding.texts import Texts
     from harness.retrieval.retriever import Retriever, SearchWork
 
@@ -40,6 +41,10 @@ class OnceRetriever:
         key = ("ranking", self, self._corpus, top_k)
         return queries.derived(key, lambda: self._retriever.search(queries, top_k))
 
-    def work(self, queries: Texts) -> SearchWork:
+    def rerank(self, queries: Texts, candidates: Ragged, top_k: int) -> Ranking:
         """See `Retriever`."""
-        return self._retriever.work(queries)
+        return self._retriever.rerank(queries, candidates, top_k)
+
+    def work(self, queries: Texts, candidates: Ragged | None = None) -> SearchWork:
+        """See `Retriever`."""
+        return self._retriever.work(queries, candidates)

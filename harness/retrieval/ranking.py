@@ -37,13 +37,20 @@ class Ranking:
         return Ranking(self.documents[:, :k], self.scores[:, :k])
 
 
-def ranked(documents: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> Ranking:
+def ranked(
+    documents: NDArray[np.int32],
+    scores: NDArray[np.float32],
+    k: int,
+    *,
+    descending_ties: bool = False,
+) -> Ranking:
     """Order candidates and keep the best k.
 
     Args:
         documents: int32 (queries, candidates), distinct within a query; -1 is no candidate.
         scores: float32 (queries, candidates).
         k: Ranks to keep.
+        descending_ties: Whether equal scores stand by descending row, as in `rank_candidates`.
 
     Raises:
         BadInputError: If a score is NaN.
@@ -53,12 +60,19 @@ def ranked(documents: NDArray[np.int32], scores: NDArray[np.float32], k: int) ->
         raise BadInputError(
             "a query's score of a document is NaN; use backend.dtype=float32 or check the weights"
         )
-    documents, scores = _unpacked(np.sort(_packed(documents, scores), axis=1)[:, :k])
+    rows = _mirrored(documents) if descending_ties else documents
+    rows, scores = _unpacked(np.sort(_packed(rows, scores), axis=1)[:, :k])
+    documents = _mirrored(rows) if descending_ties else rows
     if documents.shape[1] < k:
         missing = ((0, 0), (0, k - documents.shape[1]))
         documents = np.pad(documents, missing, constant_values=-1)
         scores = np.pad(scores, missing, constant_values=-np.inf)
     return Ranking(documents, scores)
+
+
+def _mirrored(documents: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Rows that sort the other way round, its own inverse; -1 stays the last as unsigned."""
+    return (2**31 - 1 - documents.astype(np.int64)).astype(np.int32)
 
 
 def _packed(documents: NDArray[np.int32], scores: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -5,11 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+    from scipy import sparse
+
     from harness.alignment.head import Head
     from harness.embedding.encoder import TextEncoder
+    from harness.embedding.ragged import Ragged
     from harness.embedding.texts import Texts
     from harness.retrieval.ranking import Ranking
 
@@ -61,8 +67,32 @@ class Retriever(Protocol):
         """The best `top_k` documents of each query."""
         ...
 
-    def work(self, queries: Texts) -> SearchWork:
-        """What searching these queries costs."""
+    def rerank(self, queries: Texts, candidates: Ragged, top_k: int) -> Ranking:
+        """The best `top_k` of each query's candidates, which are document rows."""
+        ...
+
+    def work(self, queries: Texts, candidates: Ragged | None = None) -> SearchWork:
+        """What searching these queries costs, or ranking their candidates alone."""
+        ...
+
+
+class Vectoriser(Protocol):
+    """A mode that gives each text one vector, for tasks that compare, sort or group texts.
+
+    A symmetric task has neither queries nor documents: all its texts are treated alike.
+    """
+
+    similarity: str
+    """`cosine` or `dot`: how the mode itself compares two vectors."""
+    reads_head: bool
+    """Whether vectors are read from the head."""
+
+    def prepare(self, texts: Texts) -> None:
+        """Learn what there is to learn from all texts of a task, once, before `vectors`."""
+        ...
+
+    def vectors(self, texts: Texts) -> NDArray[np.float32] | sparse.csr_array:
+        """One row a text: float32 (n, d), or CSR float32 (n, V)."""
         ...
 
 

@@ -3,7 +3,8 @@ from datasets import Dataset
 from mteb.models import SearchProtocol
 
 from harness.errors import BadInputError
-from harness.evaluation.bridge import ModeSearch, TaskTexts, model_meta
+from harness.evaluation.bridge import ModeSearch, model_meta
+from harness.evaluation.task_texts import TaskTexts
 
 PLACE = ("test", "default")
 

@@ -101,7 +101,7 @@ def test_collections_of_one_name_have_results_of_their_own(run_config, toy_folde
 def test_a_pinned_task_of_new_data_is_recomputed_and_the_old_result_kept(
     run_config, toy_folder, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("harness.evaluation.runner.is_local", lambda _: False)
+    monkeypatch.setattr("harness.evaluation.ledger.is_local", lambda _: False)
     Runner(run_config("retrieval=[bm25]")).run()
     garden(toy_folder)
     outcome = Runner(run_config("retrieval=[bm25]")).run()
@@ -329,7 +329,7 @@ def test_an_unreachable_data_set_fails_alone(run_config, tmp_path, monkeypatch):
     assert outcome.computed == 1
     assert len(outcome.failed) == 1
     assert "SciFact" in outcome.failed[0]
-    assert "tasks.path=DIR" in outcome.failed[0]
+    assert "tasks.path=[DIR" in outcome.failed[0]
     manifest = json.loads(next((tmp_path / "results" / "runs").glob("*.json")).read_text())
     assert manifest["status"] == "partial"
 

@@ -74,6 +74,7 @@ def test_a_result_becomes_a_row_with_its_settings_in_words(tmp_path):
     assert (row.hardware, row.commit) == ("Some CPU, 2 cores", "0123456789ab+")
     assert row.cost == {"documents": 10, "query_flops": 1e6}
     assert entry.settings == "cosine, mean pooling, ≤256 tokens"
+    assert (entry.revision, entry.comparison) == ("m1", None)
 
 
 def test_a_lexical_result_has_a_model_of_its_own_and_no_ratio(tmp_path):

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from harness.commands.report import report
 from harness.errors import BadInputError
+from harness.evaluation.published import Comparison, PublishedScore
 from harness.evaluation.rows import ResultRow
 from harness.reporting.collect import Collection, Entry
 from harness.reporting.leaderboard import write_leaderboard
@@ -130,6 +131,35 @@ def test_the_table_ranks_by_value_and_an_absent_figure_is_not_a_zero(tmp_path):
     ]
     # What follows the last table, such as where it was measured, is read into its last cell.
     assert lines[3][:-1] == ["4 sparse org/model K = 8", *["–"] * 7]
+
+
+def test_published_scores_have_columns_where_there_are_any(tmp_path):
+    theirs = PublishedScore(
+        model="<b>org",
+        revision="</td>",
+        task="T",
+        split="test",
+        subset="default",
+        metric="ndcg_at_10",
+        value=0.54472,
+        deviation=None,
+    )
+    compared = replace(DENSE, comparison=Comparison(DENSE.row, theirs, 0.001))
+    absent = replace(ABSENT, comparison=Comparison(ABSENT.row, theirs, 0.001))
+    page, _, table, markdown = written(tmp_path, compared, BM25, absent, entry(task="U"))
+    (header, dense, bm25, sparse), (other, _) = page.tables
+    assert header[-3:] == ["documents per s", "published", "ours − published"]
+    assert dense[-3:] == ["105", "0.5447", "-0.0001"]
+    assert bm25[-2:] == ["–", "–"]
+    assert sparse[-2] == "0.5447"
+    assert other == header[:-2]
+    cells = [td["data-sort"] for td in page.all("td")]
+    assert cells[8:10] == ["0.54472", str(0.54462 - 0.54472)]
+    assert page.text.count("The official score of the same model") == 1
+    assert [row["published"] for row in csv.DictReader(io.StringIO(table))] == [
+        *("0.54472", "", "0.54472", "")
+    ]
+    assert markdown.count("| published | ours − published |") == 1
 
 
 def test_the_page_says_what_it_shows_where_and_when(tmp_path):

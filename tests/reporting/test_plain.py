@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from harness.evaluation.published import Comparison, PublishedScore
 from harness.evaluation.rows import ResultRow
 from harness.reporting.collect import Entry
 from harness.reporting.plain import csv_text, escape_markdown, markdown_text
@@ -80,8 +81,35 @@ def test_csv_holds_the_figures_in_full():
         "commit": "43df4342b425+",
         "dataset_revision": "d34ecf1b9ba8c7b8",
         "experiment": "dense-cosine-0123",
+        "published": "",
+        "difference": "",
     }
     assert (bm25["ratio"], bm25["document_flops"], bm25["index_bytes"]) == ("", "0.0", "")
+
+
+def test_published_scores_are_the_last_columns_in_full():
+    theirs = PublishedScore(
+        model="org/model",
+        revision="r",
+        task="T",
+        split="test",
+        subset="default",
+        metric="ndcg_at_10",
+        value=0.54502,
+        deviation=None,
+    )
+    compared = replace(DENSE, comparison=Comparison(DENSE.row, theirs, 0.001))
+    tables = boards([BM25, compared])
+    header, dense, bm25 = csv.reader(io.StringIO(csv_text(tables)))
+    assert header[-3:] == ["experiment", "published", "difference"]
+    assert dense[-2:] == ["0.54502", str(0.54462 - 0.54502)]
+    assert bm25[-2:] == ["", ""]
+    lines = markdown_text(tables, title="A title", summary="").splitlines()
+    header, rule, dense, bm25 = (line for line in lines if line.startswith("|"))
+    assert header.endswith("| documents per s | published | ours − published |")
+    assert len({line.count("|") for line in (header, rule, dense, bm25)}) == 1
+    assert dense.endswith("| 0.5450 | -0.0004 |")
+    assert bm25.endswith("| – | – |")
 
 
 def test_markdown_has_the_same_rows():

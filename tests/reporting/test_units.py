@@ -1,6 +1,13 @@
 import pytest
 
-from harness.reporting.units import bytes_text, metric_name, milliseconds, ratio_text, si
+from harness.reporting.units import (
+    bytes_text,
+    duration,
+    metric_name,
+    milliseconds,
+    ratio_text,
+    si,
+)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +65,28 @@ def test_rounding_up_keeps_three_digits(shown, right):
 )
 def test_milliseconds_have_three_digits(value, shown):
     assert milliseconds(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (None, "-"),
+        (0, "0 s"),
+        (0.25, "0.25 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 0 s"),
+        (245.4, "4 min 5 s"),
+        (3_599.4, "59 min 59 s"),
+        (3_599.6, "1 h 0 min"),
+        (12_000, "3 h 20 min"),
+        (86_369, "23 h 59 min"),
+        (86_371, "1 d 0 h"),
+        (12.5 * 86_400, "12 d 12 h"),
+        (1e9, "11574 d 2 h"),
+    ],
+)
+def test_durations_have_their_two_largest_units(seconds, shown):
+    assert duration(seconds) == shown
 
 
 @pytest.mark.parametrize(

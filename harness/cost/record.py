@@ -1,0 +1,126 @@
+"""The cost record of one mode on one task: every figure by name, with its unit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+# How figures of several corpora combine; those that are not named here add up.
+_MEAN_OVER_DOCUMENTS = frozenset(
+    (
+        *("encode_flops_per_document", "head_flops_per_document", "flops_closed_form_ratio"),
+        *("documents_per_second", "tokens_per_second", "padding_share"),
+        *("encode_flops_per_second", "matmul_peak", "mfu"),
+    )
+)
+_MEAN_OVER_QUERIES = frozenset(
+    (
+        *("encode_flops_per_query", "head_flops_per_query", "scoring_flops_per_query"),
+        *("query_flops", "splade_flops"),
+        *("latency_p50_ms", "latency_p95_ms", "latency_p99_ms"),
+        *("latency_tokenise_ms", "latency_encode_ms", "latency_search_ms"),
+    )
+)
+_LARGEST = frozenset(("peak_host_bytes", "peak_device_bytes"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostRecord:
+    """What one mode costs on one corpus and its queries; None where it was not measured.
+
+    FLOPs count a multiply-add as two. Texts are counted at their true length; `padding_share` tells
+    how much of what was computed was padding.
+
+    Attributes:
+        documents: Documents in the corpus; texts, where the task has no corpus.
+        queries: Queries; 0 where the task has none.
+        encode_flops_per_document: Mean forward pass of a document, 0 without a model.
+        encode_flops_per_query: Mean forward pass of a query, 0 where no model runs for it.
+        head_flops_per_document: 2·d·V, and its transform's, where the head reads documents.
+        head_flops_per_query: 2·d·V where the head reads queries.
+        fit_flops: Fitting the head, for the corpus.
+        scoring_flops_per_query: Scoring, from the postings or vectors touched.
+        query_flops: Encoding, head and scoring of one query.
+        corpus_flops: Encoding, head and fit of the whole corpus.
+        splade_flops: Σ_v p_q(v)·p_d(v) of a query-document pair.
+        flops_closed_form_ratio: Closed form over counted FLOPs of the forward pass.
+        index_bytes: Bytes of the index in memory, or of the vectors where the task has no corpus.
+        latency_p50_ms: Median time of a query at batch size 1, tokenised, encoded, searched.
+        latency_p95_ms: 95th percentile.
+        latency_p99_ms: 99th percentile.
+        latency_tokenise_ms: Median of the tokenising stage.
+        latency_encode_ms: Median of the encoding stage.
+        latency_search_ms: Median of the search stage.
+        texts: Documents and queries that the mode's embeddings were asked for.
+        texts_encoded: Distinct ones that the model ran on.
+        texts_read: Distinct ones that the store had.
+        documents_per_second: Rate of the corpus pass.
+        tokens_per_second: True tokens per second of the corpus pass.
+        padding_share: Share of computed tokens that was padding, in the corpus pass.
+        encode_flops_per_second: FLOP/s of the corpus pass at true lengths.
+        matmul_peak: FLOP/s of a matrix product on the same device and dtype.
+        mfu: `encode_flops_per_second` over `matmul_peak`.
+        fit_seconds: Time of fitting the head.
+        peak_host_bytes: Peak memory of the process so far.
+        peak_device_bytes: Peak memory of the accelerator while this mode was evaluated.
+    """
+
+    documents: int
+    queries: int
+    encode_flops_per_document: float | None = None
+    encode_flops_per_query: float | None = None
+    head_flops_per_document: float = 0.0
+    head_flops_per_query: float = 0.0
+    fit_flops: float = 0.0
+    scoring_flops_per_query: float | None = None
+    query_flops: float | None = None
+    corpus_flops: float | None = None
+    splade_flops: float | None = None
+    flops_closed_form_ratio: float | None = None
+    index_bytes: int
+    latency_p50_ms: float | None = None
+    latency_p95_ms: float | None = None
+    latency_p99_ms: float | None = None
+    latency_tokenise_ms: float | None = None
+    latency_encode_ms: float | None = None
+    latency_search_ms: float | None = None
+    texts: int = 0
+    texts_encoded: int = 0
+    texts_read: int = 0
+    documents_per_second: float | None = None
+    tokens_per_second: float | None = None
+    padding_share: float | None = None
+    encode_flops_per_second: float | None = None
+    matmul_peak: float | None = None
+    mfu: float | None = None
+    fit_seconds: float | None = None
+    peak_host_bytes: int
+    peak_device_bytes: int | None = None
+
+
+def combined_cost(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The cost of several corpora together, each with its own queries.
+
+    Sums; means over all documents or all queries; the largest peak. A figure that a part lacks is
+    unknown of the whole. Percentiles of latency are means of the parts' percentiles.
+
+    Args:
+        parts: One mapping of `CostRecord` figures a part.
+    """
+    return {field.name: _combined(field.name, parts) for field in fields(CostRecord)}
+
+
+def _combined(name: str, parts: Sequence[Mapping[str, Any]]) -> float | None:
+    known: list[float] = [part[name] for part in parts if part.get(name) is not None]
+    if len(known) < len(parts):
+        return None
+    if name in _LARGEST:
+        return max(known)
+    if name not in _MEAN_OVER_DOCUMENTS | _MEAN_OVER_QUERIES:
+        return sum(known)
+    weights: list[int] = [
+        part["documents" if name in _MEAN_OVER_DOCUMENTS else "queries"] for part in parts
+    ]
+    weighted = sum(value * weight for value, weight in zip(known, weights, strict=True))
+    return weighted / sum(weights) if sum(weights) else None

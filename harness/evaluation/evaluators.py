@@ -1,0 +1,238 @@
+"""One mode on one task: mteb evaluates, what it asked of the mode is measured and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import mteb
+from mteb._set_seed import _set_seed
+from mteb.abstasks import AbsTaskMultilabelClassification
+from mteb.abstasks.retrieval import AbsTaskRetrieval
+from mteb.abstasks.text.summarization import AbsTaskSummarization
+
+from harness.config import DenseConfig, RetrievalConfig, build
+from harness.evaluation.bridge import ModeSearch
+from harness.evaluation.metrics import Qrels, QueryMetrics, per_query_metrics
+from harness.evaluation.task_texts import Place, TaskTexts
+from harness.evaluation.vector_bridge import ModeEncoder
+from harness.retrieval.once import OnceRetriever
+from harness.retrieval.ranking import Ranking, to_run
+from harness.retrieval.retriever import Dependencies
+
+if TYPE_CHECKING:
+    from mteb.abstasks import AbsTask
+    from mteb.models.model_meta import ModelMeta
+    from mteb.results import TaskResult
+
+    from harness.alignment.head import Head
+    from harness.embedding.encoder import TextEncoder
+    from harness.embedding.texts import Texts
+    from harness.evaluation.costing import CostMeter
+
+_BATCH = 1024  # texts that mteb hands over at a time; the encoder makes its own batches
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """What a mode ranked at one place, and how each query fared.
+
+    Attributes:
+        corpus: The documents.
+        queries: The queries.
+        ranking: Rows of the corpus for each query.
+        qrels: Query id to document id to grade.
+        metrics: Every metric of every query.
+    """
+
+    corpus: Texts
+    queries: Texts
+    ranking: Ranking
+    qrels: Qrels
+    metrics: QueryMetrics
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One mode on one task.
+
+    Attributes:
+        result: mteb's scores.
+        cost: `CostRecord` figures by `split/subset`.
+        ranked: What was ranked, by place; empty where the task ranks nothing.
+    """
+
+    result: TaskResult
+    cost: dict[str, dict[str, Any]]
+    ranked: dict[Place, Ranked] = field(default_factory=dict)
+
+
+class Evaluator(Protocol):
+    """Evaluates modes of one task, which share its texts."""
+
+    texts: TaskTexts
+
+    def evaluate(self, mode: str, meta: ModelMeta) -> Evaluated:
+        """Evaluate one mode."""
+        ...
+
+
+def ranks(task: AbsTask) -> bool:
+    """Whether a task ranks documents for queries, so that every retrieval mode applies."""
+    return isinstance(task, AbsTaskRetrieval)
+
+
+def applicable(task: AbsTask, modes: Mapping[str, RetrievalConfig]) -> dict[str, RetrievalConfig]:
+    """The modes that can be scored on a task: all of them, or those that give a text a vector."""
+    return {name: mode for name, mode in modes.items() if ranks(task) or mode.gives_vectors}
+
+
+def evaluator_of(
+    task: AbsTask,
+    modes: Mapping[str, RetrievalConfig],
+    *,
+    encoder: TextEncoder,
+    head: Head,
+    meter: CostMeter,
+) -> Evaluator:
+    """The evaluator of a task whose data are loaded.
+
+    Args:
+        task: An mteb task.
+        modes: The run's modes by name; a fusion finds its parts among them.
+        encoder: The task's encoder.
+        head: The run's head.
+        meter: Measures costs.
+    """
+    if isinstance(task, AbsTaskRetrieval):
+        return RankingEvaluator(task, modes, encoder=encoder, head=head, meter=meter)
+    return VectorEvaluator(task, modes, encoder=encoder, head=head, meter=meter)
+
+
+class RankingEvaluator:
+    """Tasks that rank: retrieval, reranking, and both with instructions."""
+
+    def __init__(
+        self,
+        task: AbsTaskRetrieval,
+        modes: Mapping[str, RetrievalConfig],
+        *,
+        encoder: TextEncoder,
+        head: Head,
+        meter: CostMeter,
+    ) -> None:
+        self.texts = TaskTexts(encoder)
+        self._task = task
+        self._meter = meter
+        self._retrievers: dict[str, OnceRetriever] = {}
+        for name, mode in modes.items():
+            dependencies = Dependencies(
+                name=name, encoder=encoder, head=head, retrievers=self._retrievers
+            )
+            self._retrievers[name] = OnceRetriever(build(mode, dependencies=dependencies))
+
+    def evaluate(self, mode: str, meta: ModelMeta) -> Evaluated:
+        """See `Evaluator`."""
+        search = ModeSearch(self._retrievers[mode], self.texts, meta)
+        result = _evaluate(search, self._task)
+        cost, ranked = {}, {}
+        for place, corpus in search.corpora.items():
+            queries = search.queries[place]
+            search.retriever.index(corpus)  # with several places it has gone on to the next
+            cost["/".join(place)] = self._meter.measure(
+                search.retriever,
+                corpus,
+                queries,
+                top_k=self._task._top_k,
+                candidates=search.candidates.get(place),
+            )
+            ranked[place] = self._ranked(place, corpus, queries, search.rankings[place])
+        return Evaluated(result, cost, ranked)
+
+    def _ranked(self, place: Place, corpus: Texts, queries: Texts, ranking: Ranking) -> Ranked:
+        split, subset = place
+        qrels = self._task.dataset[subset][split]["relevant_docs"]
+        metrics = per_query_metrics(
+            to_run(ranking, queries.ids, corpus.ids),
+            qrels,
+            ignore_identical_ids=self._task.ignore_identical_ids,
+            skip_first_result=self._task.skip_first_result,
+        )
+        return Ranked(corpus, queries, ranking, qrels, metrics)
+
+
+class VectorEvaluator:
+    """Tasks that compare, classify or group texts: everything that ranks nothing."""
+
+    def __init__(
+        self,
+        task: AbsTask,
+        modes: Mapping[str, RetrievalConfig],
+        *,
+        encoder: TextEncoder,
+        head: Head,
+        meter: CostMeter,
+    ) -> None:
+        self.texts = TaskTexts(encoder)
+        self._task = task
+        self._meter = meter
+        self._modes = applicable(task, modes)
+        self._encoder = encoder
+        self._head = head
+        self._texts_known = False
+
+    def evaluate(self, mode: str, meta: ModelMeta) -> Evaluated:
+        """See `Evaluator`."""
+        config = self._modes[mode]
+        encoder = self._mode_encoder(mode, config, meta)
+        if encoder.vectoriser.reads_head and self._head_wants_texts and not self._texts_known:
+            # Which texts a task draws is told only by evaluating it.
+            _evaluate(self._mode_encoder("dense", DenseConfig(), meta), self._task)
+        result = _evaluate(encoder, self._task)
+        self._texts_known = True
+        return Evaluated(result, self._cost(encoder, result))
+
+    @property
+    def _head_wants_texts(self) -> bool:
+        dense_rows = isinstance(self._task, AbsTaskMultilabelClassification | AbsTaskSummarization)
+        return self._head.needs_corpus or dense_rows
+
+    def _mode_encoder(self, name: str, config: RetrievalConfig, meta: ModelMeta) -> ModeEncoder:
+        dependencies = Dependencies(
+            name=name, encoder=self._encoder, head=self._head, retrievers={}
+        )
+        return ModeEncoder(build(config, dependencies=dependencies), self._task, self.texts, meta)
+
+    def _cost(self, encoder: ModeEncoder, result: TaskResult) -> dict[str, dict[str, Any]]:
+        """Costs by place; texts of a split that is not evaluated belong to all that are."""
+        evaluated = set(result.scores)
+        known = {subset for (_, subset), _ in self.texts.asked()}
+        cost = {}
+        for split, scores in result.scores.items():
+            for subset in (score["hf_subset"] for score in scores):
+                # Parallel data are encoded by language and scored by pair of languages.
+                mine = [
+                    (place, part)
+                    for place, part in self.texts.asked(subset if subset in known else None)
+                    if place[0] == split or place[0] not in evaluated
+                ]
+                size = sum(encoder.bytes_of.get(place, 0) for place in {place for place, _ in mine})
+                cost[f"{split}/{subset}"] = self._meter.measure_vectors(
+                    encoder.vectoriser, [part for _, part in mine], vector_bytes=size
+                )
+        return cost
+
+
+def _evaluate(model: ModeSearch | ModeEncoder, task: AbsTask) -> TaskResult:
+    """Evaluate a task as if it were fresh, so that modes and reruns draw the same samples."""
+    task.rng_state, task.np_rng = _set_seed(task.seed)
+    evaluated = mteb.evaluate(
+        model,
+        task,
+        cache=None,
+        co2_tracker=False,
+        show_progress_bar=False,
+        encode_kwargs={"batch_size": _BATCH},
+    )
+    return evaluated.task_results[0]

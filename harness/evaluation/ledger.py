@@ -1,0 +1,140 @@
+"""A run's results: which experiment each is, what is stored, what is written, and their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf
+
+from harness.cost.hardware import git_commit, hardware_record, software_record
+from harness.evaluation.bridge import model_meta
+from harness.evaluation.evaluators import Evaluated, applicable, ranks
+from harness.evaluation.experiment import (
+    LEXICAL_MODEL,
+    Experiment,
+    encoder_settings,
+    experiments,
+    settings_hash,
+)
+from harness.evaluation.places import covers, places_of
+from harness.evaluation.results import StoredResult, read_result, result_path, write_result
+from harness.evaluation.rows import ResultRow, result_rows
+from harness.evaluation.tasks.local import is_local
+
+if TYPE_CHECKING:
+    from mteb.abstasks import AbsTask
+
+    from harness.alignment.head import Head
+    from harness.config import RunConfig
+    from harness.embedding.encoder import TextEncoder
+
+_PACKAGES = (
+    *("harness", "torch", "transformers", "mteb", "bm25s", "numpy", "scipy", "scikit-learn"),
+    "pytrec_eval",
+)
+
+
+class Ledger:
+    """The results of one task of a run, mode by mode."""
+
+    def __init__(self, task: AbsTask, config: RunConfig, encoder: TextEncoder, head: Head) -> None:
+        """Name the experiments of a task.
+
+        Args:
+            task: An mteb task.
+            config: The run.
+            encoder: The task's encoder.
+            head: The run's head.
+        """
+        self.task = task
+        self.encoder = encoder
+        self._config = config
+        self._head = head
+        data = task.metadata.revision if is_local(task) else None
+        found = experiments(config, encoder, head, data=data)
+        self.experiments: dict[str, Experiment] = {
+            mode: found[mode] for mode in applicable(task, config.retrieval)
+        }
+
+    @property
+    def uses_model(self) -> bool:
+        """Whether any mode has a model."""
+        return any(one.model != LEXICAL_MODEL for one in self.experiments.values())
+
+    def model_settings(self) -> dict[str, Any]:
+        """What decides the task's embeddings (`encoder`) and what reads them (`head`)."""
+        return {"encoder": encoder_settings(self.encoder), "head": self._head.identity()}
+
+    def meta(self, mode: str) -> Any:
+        """Mteb's metadata of a mode's model."""
+        experiment = self.experiments[mode]
+        return model_meta(experiment.model, experiment.revision, experiment.settings)
+
+    def stored(self, mode: str) -> StoredResult | None:
+        """The stored result if it is of these data."""
+        stored = read_result(self._path(mode))
+        if stored is None or stored.result["dataset_revision"] != self.task.metadata.revision:
+            return None
+        return stored
+
+    def is_finished(self, stored: StoredResult | None) -> bool:
+        """Whether a result has all places of the task, and the cost that is asked for."""
+        if stored is None or not covers(stored, self.task):
+            return False
+        wants_latency = self._config.cost.latency_queries > 0 and ranks(self.task)
+        has_latency = all(figures.get("latency_p50_ms") for figures in stored.cost.values())
+        return has_latency or not wants_latency
+
+    def write(self, mode: str, evaluated: Evaluated) -> StoredResult:
+        """Write a mode's result."""
+        return write_result(
+            self._path(mode),
+            evaluated,
+            experiment=self.experiments[mode],
+            main_metric=self.task.metadata.main_score,
+            task_type=self.task.metadata.type,
+            meta=self.meta(mode).to_dict(),
+            config=OmegaConf.to_yaml(OmegaConf.structured(self._config)),
+            environment=_environment(),
+        )
+
+    def rows(
+        self, finished: Mapping[str, StoredResult], *, kept: Container[str]
+    ) -> list[ResultRow]:
+        """The rows of finished modes, at the places that were asked for.
+
+        Args:
+            finished: Results by mode.
+            kept: Modes whose results were there before the run.
+        """
+        space = settings_hash(encoder_settings(self.encoder)) if self.uses_model else ""
+        asked = places_of(self.task)
+        return [
+            row
+            for mode, result in finished.items()
+            for row in result_rows(
+                result,
+                metrics=(self.task.metadata.main_score, *self._config.metrics),
+                model=self.encoder.model.name,
+                encoder=space,
+                kept=mode in kept,
+            )
+            if not asked or (row.split, row.subset) in asked
+        ]
+
+    def _path(self, mode: str) -> Path:
+        folder = Path(self._config.results_dir)
+        return result_path(folder, self.experiments[mode], self.task.metadata.name)
+
+
+@cache
+def _environment() -> dict[str, Any]:
+    commit = git_commit(Path(__file__).parent)
+    return {
+        "hardware": hardware_record(),
+        "software": software_record(_PACKAGES),
+        "commit": commit.__dict__ if commit else None,
+    }

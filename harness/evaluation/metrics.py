@@ -1,0 +1,251 @@
+"""Each query's metric values, and how they and the judgements are stored beside a result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytrec_eval
+from numpy.typing import NDArray
+
+from harness.retrieval.ranking import Run, without_ties
+
+if TYPE_CHECKING:
+    from harness.evaluation.task_texts import Place
+
+T = TypeVar("T")
+
+Qrels = Mapping[str, Mapping[str, int]]
+
+PER_QUERY_FILE = "per_query.parquet"
+QRELS_FILE = "qrels.parquet"
+
+DEPTHS = (1, 3, 5, 10, 20, 100, 1000)
+METRICS = ("ndcg", "map", "recall", "precision", "mrr", "hit_rate")
+NAMES = tuple(f"{metric}_at_{depth}" for metric in METRICS for depth in DEPTHS)
+
+_TREC_EVAL = {
+    "ndcg": "ndcg_cut",
+    "map": "map_cut",
+    "recall": "recall",
+    "precision": "P",
+    "hit_rate": "success",
+}
+_IDENTICAL = b"ignore_identical_ids"
+_FIRST = b"skip_first_result"
+
+
+@dataclass(frozen=True)
+class QueryMetrics:
+    """Metric values of each query.
+
+    Attributes:
+        query_ids: The queries that a task's score is the mean over.
+        values: float64 (queries, metrics), columns as `NAMES`.
+        ignore_identical_ids: See `scored_run`.
+        skip_first_result: See `scored_run`.
+    """
+
+    query_ids: tuple[str, ...]
+    values: NDArray[np.float64]
+    ignore_identical_ids: bool = False
+    skip_first_result: bool = False
+
+
+def per_query_metrics(
+    run: Mapping[str, Mapping[str, float]],
+    qrels: Qrels,
+    *,
+    ignore_identical_ids: bool = False,
+    skip_first_result: bool = False,
+) -> QueryMetrics:
+    """All metrics at all depths for each query, with mteb's names and trec_eval's definitions.
+
+    mteb averages over the queries that are in the run and have a judgement, whatever its grade. So
+    does this: a query of the run without results scores 0, as does one whose judgements are all
+    zero or negative; a query that is not in the run, or has no judgement at all, is left out. The
+    mean of a column is mteb's score.
+
+    Args:
+        run: Query id to document id to score, without ties, see `without_ties`; every query that
+            was searched, without results too.
+        qrels: Query id to document id to grade; relevant is what is above 0.
+        ignore_identical_ids: See `scored_run`.
+        skip_first_result: See `scored_run`.
+
+    Returns:
+        The queries in the run's order.
+    """
+    judged = {query: dict(qrels[query]) for query in run if qrels.get(query)}
+    scored = scored_run(
+        {query: run[query] for query in judged},
+        ignore_identical_ids=ignore_identical_ids,
+        skip_first_result=skip_first_result,
+    )
+    depths = ",".join(str(depth) for depth in DEPTHS)
+    measures = {f"{name}.{depths}" for name in _TREC_EVAL.values()}
+    found = pytrec_eval.RelevanceEvaluator(judged, measures).evaluate(scored)
+    values = np.zeros((len(judged), len(METRICS), len(DEPTHS)))
+    for column, metric in enumerate(METRICS):
+        if metric == "mrr":
+            values[:, column] = _reciprocal_ranks(scored, judged)
+        else:
+            keys = [f"{_TREC_EVAL[metric]}_{depth}" for depth in DEPTHS]
+            for row, query in enumerate(judged):
+                values[row, column] = [found[query][key] for key in keys]
+    return QueryMetrics(
+        tuple(judged),
+        values.reshape(len(judged), len(NAMES)),
+        ignore_identical_ids,
+        skip_first_result,
+    )
+
+
+def scored_run(
+    run: Mapping[str, Mapping[str, float]], *, ignore_identical_ids: bool, skip_first_result: bool
+) -> Run:
+    """A run without what a task leaves out of its score.
+
+    mteb drops a document whose id is the query's own only on tasks that set `ignore_identical_ids`
+    (ArguAna, Quora, ...); beir drops it on all tasks unless it is told not to.
+
+    Args:
+        run: Query id to document id to score, without ties.
+        ignore_identical_ids: Whether a document whose id is the query's own is dropped.
+        skip_first_result: Whether the best of what is then left is dropped.
+    """
+    scored: Run = {}
+    for query, found in run.items():
+        kept = dict(found)
+        if ignore_identical_ids:
+            kept.pop(query, None)
+        if skip_first_result and kept:
+            del kept[max(kept, key=kept.__getitem__)]
+        scored[query] = kept
+    return scored
+
+
+def _reciprocal_ranks(run: Run, qrels: Qrels) -> NDArray[np.float64]:
+    """1 / rank of the first relevant document, 0 below each depth: (queries, depths)."""
+    ranks = np.full(len(run), np.inf)
+    for row, (query, found) in enumerate(run.items()):
+        hits = [found[d] for d, grade in qrels[query].items() if grade > 0 and d in found]
+        if hits:
+            scores = np.fromiter(found.values(), np.float64, len(found))
+            ranks[row] = 1 + np.count_nonzero(scores > max(hits))
+    within = ranks[:, None] <= np.array(DEPTHS)
+    return np.where(within, 1 / ranks[:, None], 0.0)
+
+
+def per_query_table(split: str, subset: str, table: QueryMetrics) -> pa.Table:
+    """Columns split, subset, query_id (dictionaries of strings) and a float64 one per metric.
+
+    What the task leaves out of its score, see `scored_run`, is in the schema's metadata; it holds
+    for all splits and subsets of a task, so tables of one task can be concatenated.
+    """
+    queries = np.arange(len(table.query_ids), dtype=np.int32)
+    columns = _place_columns(split, subset, queries, table.query_ids)
+    columns |= {name: pa.array(table.values[:, column]) for column, name in enumerate(NAMES)}
+    metadata = {
+        _IDENTICAL: str(int(table.ignore_identical_ids)),
+        _FIRST: str(int(table.skip_first_result)),
+    }
+    return pa.table(columns).replace_schema_metadata(metadata)
+
+
+def qrels_table(split: str, subset: str, qrels: Qrels) -> pa.Table:
+    """Columns split, subset, query_id, document_id (dictionaries of strings) and grade int32."""
+    sizes = [len(grades) for grades in qrels.values()]
+    queries = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+    documents = [document for grades in qrels.values() for document in grades]
+    grades = [grade for grades in qrels.values() for grade in grades.values()]
+    return pa.table(
+        {
+            **_place_columns(split, subset, queries, tuple(qrels)),
+            "document_id": pa.array(documents, pa.string()).dictionary_encode(),
+            "grade": pa.array(grades, pa.int32()),
+        }
+    )
+
+
+def _place_columns(
+    split: str, subset: str, queries: NDArray[np.int32], query_ids: Sequence[str]
+) -> dict[str, pa.Array]:
+    constant = np.zeros(len(queries), np.int32)
+    return {
+        "split": pa.DictionaryArray.from_arrays(constant, pa.array([split])),
+        "subset": pa.DictionaryArray.from_arrays(constant, pa.array([subset])),
+        "query_id": pa.DictionaryArray.from_arrays(queries, pa.array(list(query_ids), pa.string())),
+    }
+
+
+def stored_metrics(table: pa.Table) -> dict[Place, QueryMetrics]:
+    """Each place's metric values from what `per_query_table` stored.
+
+    Raises:
+        KeyError: If a column or the metadata is missing.
+    """
+    flags = {key: (table.schema.metadata or {})[key] == b"1" for key in (_IDENTICAL, _FIRST)}
+    return {
+        place: QueryMetrics(
+            tuple(_strings(part, "query_id")),
+            np.column_stack([part[name].to_numpy() for name in NAMES]),
+            flags[_IDENTICAL],
+            flags[_FIRST],
+        )
+        for place, part in _by_place(table)
+    }
+
+
+def stored_qrels(table: pa.Table) -> dict[Place, dict[str, dict[str, int]]]:
+    """Each place's judgements from what `qrels_table` stored.
+
+    Raises:
+        KeyError: If a column is missing.
+    """
+    return {place: _nested(part, part["grade"].to_pylist()) for place, part in _by_place(table)}
+
+
+def stored_runs(table: pa.Table) -> dict[Place, Run]:
+    """Each place's run, without ties, from `rankings.parquet`.
+
+    A query without results is not in it: `stored_metrics` names every query.
+
+    Raises:
+        KeyError: If a column is missing.
+    """
+    runs: dict[Place, Run] = {}
+    for place, part in _by_place(table):
+        query_ids = pc.cast(part["query_id"], pa.string()).combine_chunks()
+        queries = query_ids.dictionary_encode().indices.to_numpy()
+        ranks = part["rank"].to_numpy() - 1
+        scores = np.full((queries.max() + 1, ranks.max() + 1), -np.inf, np.float32)
+        scores[queries, ranks] = part["score"].to_numpy()
+        runs[place] = _nested(part, without_ties(scores)[queries, ranks].tolist())
+    return runs
+
+
+def _by_place(table: pa.Table) -> Iterator[tuple[Place, pa.Table]]:
+    splits, subsets = (pc.cast(table[name], pa.string()) for name in ("split", "subset"))
+    places = set(zip(splits.to_pylist(), subsets.to_pylist(), strict=True))
+    for split, subset in sorted(places):
+        here = pc.and_(pc.equal(splits, split), pc.equal(subsets, subset))
+        yield (split, subset), table.filter(here)
+
+
+def _strings(table: pa.Table, column: str) -> list[str]:
+    strings: list[str] = pc.cast(table[column], pa.string()).to_pylist()
+    return strings
+
+
+def _nested(table: pa.Table, values: list[T]) -> dict[str, dict[str, T]]:
+    """Query id to document id to value, in the rows' order."""
+    nested: dict[str, dict[str, T]] = {}
+    rows = zip(_strings(table, "query_id"), _strings(table, "document_id"), values, strict=True)
+    for query, document, value in rows:
+        nested.setdefault(query, {})[document] = value
+    return nested

@@ -1,0 +1,58 @@
+"""The places of a task, its (split, subset) pairs: those asked for, and those of a result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mteb.abstasks import AbsTaskBitextMining
+
+if TYPE_CHECKING:
+    from mteb.abstasks import AbsTask
+
+    from harness.evaluation.results import StoredResult
+    from harness.evaluation.task_texts import Place
+
+
+def places_of(task: AbsTask) -> set[Place]:
+    """The places that a task is evaluated at.
+
+    A parallel bitext task names its pairs of languages only once its data are there, and an
+    aggregate has the place that mteb gives it: both have none here.
+    """
+    parallel = isinstance(task, AbsTaskBitextMining) and task.parallel_subsets
+    if parallel or task.is_aggregate:
+        return set()
+    return {(split, subset) for split in task.eval_splits for subset in task.hf_subsets}
+
+
+def covers(stored: StoredResult, task: AbsTask) -> bool:
+    """Whether a result has every place that the task is asked for."""
+    return places_of(task) <= _places_in(stored)
+
+
+def widen(task: AbsTask, stored: StoredResult | None) -> None:
+    """Add a stored result's places to the task's, so that it is not overwritten by fewer.
+
+    Args:
+        task: Its splits and subsets are changed, in the order of its metadata.
+        stored: What is there, of the same data.
+    """
+    if stored is None:
+        return
+    found = _places_in(stored)
+    splits = {split for split, _ in found} | set(task.eval_splits)
+    subsets = {subset for _, subset in found} | set(task.hf_subsets)
+    task.filter_eval_splits([split for split in task.metadata.eval_splits if split in splits])
+    task.hf_subsets = [subset for subset in _all_subsets(task) if subset in subsets]
+
+
+def _places_in(stored: StoredResult) -> set[Place]:
+    return {
+        (split, str(place.get("hf_subset")))
+        for split, places in stored.result["scores"].items()
+        for place in places
+    }
+
+
+def _all_subsets(task: AbsTask) -> list[str]:
+    return list(task.metadata.hf_subsets_to_langscripts)
