@@ -159,7 +159,7 @@ class RunConfig(EncoderRunConfig):
     published: str | None = None
     published_names: dict[str, Any] | None = None
     check_published: bool = False
-    published_tolerance: float = 0.001
+    published_tolerance: float = 0.002
     info: bool = False
     format: str = "table"
 

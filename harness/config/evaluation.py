@@ -37,8 +37,8 @@ class TasksConfig:
             `STS17/en-en,es-es` for some of a task's subsets.
         benchmark: An mteb benchmark's name, such as `BEIR`.
         all: Every text task that `mteb.get_tasks()` lists: public and superseded by no other.
-        path: BEIR folders: one, or a list.
-        split: The split of the BEIR folders.
+        path: Folders of one's own, see `local_task`: one, or a list.
+        split: The split of these folders.
         empty_text: `refuse` stops at an empty text in a folder, `keep` goes on.
         types: Only tasks of these types, as mteb names them; upper and lower case are alike.
         languages: Only these languages, ISO 639-3 with or without a script (`eng`, `eng-Latn`):

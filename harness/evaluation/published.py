@@ -13,7 +13,9 @@ from typing import Any
 from harness.evaluation.published_files import ResultFiles, Scores
 from harness.evaluation.rows import ResultRow
 
-TOLERANCE = 0.001
+# Other versions of libraries move scores by half as much: mteb's own BM25 baseline has .6863 on
+# SciFact with bm25s 0.3, and was published with 0.1 at .6874.
+TOLERANCE = 0.002
 _BM25_MODELS = ("mteb/baseline-bm25s", "bm25s", "baseline/bm25s")  # its older names last
 _UNKNOWN_REVISIONS = ("external", "no_revision_available")
 _TASK_TYPE = re.compile(

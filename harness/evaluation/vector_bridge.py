@@ -18,6 +18,7 @@ from harness.retrieval.vectors import (
     similarities,
     used_columns,
     vector_bytes,
+    with_small_indices,
 )
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ class ModeEncoder:
         asked = self._texts.get(place, side, ids, texts)
         self._prepare(None if self._fits_all else hf_subset)
         vectors = self.vectoriser.vectors(asked)
+        if sparse.issparse(vectors):
+            vectors = with_small_indices(vectors)
         self.bytes_of[place] = self.bytes_of.get(place, 0) + vector_bytes(vectors)
         if not sparse.issparse(vectors):
             return vectors
@@ -87,8 +90,10 @@ class ModeEncoder:
         return SparseVectors(vectors)
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> NDArray[np.float32]:
-        """The mode's similarity of every pair: float32 (n, m)."""
-        return similarities(embeddings1, embeddings2, self.vectoriser.similarity)
+        """The mode's similarity of every pair: float32 (n, m), () of two single vectors."""
+        found = similarities(embeddings1, embeddings2, self.vectoriser.similarity)
+        # mteb makes a float of it, as NumPy allows of arrays without dimensions alone.
+        return found.reshape(()) if embeddings1.ndim == embeddings2.ndim == 1 else found
 
     def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> NDArray[np.float32]:
         """The mode's similarity of rows of equal number: float32 (n,)."""

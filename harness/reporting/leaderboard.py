@@ -128,7 +128,8 @@ def _plot(table: Board, number: int, colours: dict[str, int]) -> _Plot:
     absent = [point.label for point in points if not point.drawable]
     if not svg:
         none = "No plot: no result has both a value and FLOPs per query above 0."
-        return _Plot(Markup(), none, [])
+        asks = any(column.name == "query_flops" for column in table.columns)
+        return _Plot(Markup(), none if asks else "", [])
     caption = f"{table.metric} against FLOPs per query, logarithmic."
     if any(point.label.isdecimal() for point in points):
         caption += " Numbers are those of the table’s lines."

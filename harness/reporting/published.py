@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
+from statistics import fmean
 
 from rich import box
 from rich.table import Table
@@ -63,9 +65,32 @@ def print_published(comparisons: Sequence[Comparison]) -> None:
         for name in _FIGURES:
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("revision", overflow="fold")
-        for comparison in group:
+        compared = list(group)
+        for comparison in compared:
             table.add_row(*_cells(comparison))
+        for mode in dict.fromkeys(comparison.row.mode for comparison in compared):
+            _add_mean(table, [comparison for comparison in compared if comparison.row.mode == mode])
         console.print(table)
+
+
+def _add_mean(table: Table, comparisons: Sequence[Comparison]) -> None:
+    """The mean over tasks, ours and theirs over the same ones; for several tasks."""
+    ours = _mean_of_tasks([(one.row.task, one.row.value) for one in comparisons])
+    theirs = _mean_of_tasks([(one.row.task, one.published.value) for one in comparisons])
+    tasks = len({one.row.task for one in comparisons})
+    if tasks < 2 or math.isnan(ours):
+        return
+    figures = (_value(ours), _value(theirs), f"{ours - theirs:+z.4f}")
+    table.add_section()
+    table.add_row(f"mean of {tasks} tasks", "", Text(comparisons[0].row.mode), "", *figures)
+
+
+def _mean_of_tasks(values: Sequence[tuple[str, float | None]]) -> float:
+    """The mean over tasks of the mean over each one's places; NaN where a value is missing."""
+    tasks: dict[str, list[float]] = {}
+    for task, value in values:
+        tasks.setdefault(task, []).append(math.nan if value is None else value)
+    return fmean(fmean(found) for found in tasks.values())
 
 
 def _cells(comparison: Comparison) -> list[Text]:

@@ -74,6 +74,8 @@ PUBLISHED = (
     Column("difference", DIFFERENCE, _difference, "{:+z.4f}".format, True),
 )
 
+_OF_QUERIES = ("query_flops", "latency_p50_ms", "latency_p95_ms")
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -104,7 +106,8 @@ class Board:
         heading: The task, with split, subset and data revision where they tell it apart.
         metric: The metric for people.
         facts: Size and revision of the data.
-        columns: The figures beside the value, published ones where a line has one.
+        columns: The figures beside the value: those of queries where there are some, published
+            ones where a line has one.
         standings: Best first, those without a value last.
         conditions: (mark, hardware and commit) of every place of measurement.
     """
@@ -162,10 +165,16 @@ def _board(entries: list[Entry], *, several_revisions: bool) -> Board:
         heading=f"{first.task} ({', '.join(parts)})" if parts else first.task,
         metric=metric_name(first.metric),
         facts=_facts(rows),
-        columns=COLUMNS + (PUBLISHED if any(entry.comparison for entry in entries) else ()),
+        columns=_columns(rows) + (PUBLISHED if any(entry.comparison for entry in entries) else ()),
         standings=standings,
         conditions=list(zip(marks, conditions, strict=True)),
     )
+
+
+def _columns(rows: Sequence[ResultRow]) -> tuple[Column, ...]:
+    """The figures of a table; a task without queries has none of theirs."""
+    asks = any(row.cost.get("queries") != 0 for row in rows)
+    return tuple(column for column in COLUMNS if asks or column.name not in _OF_QUERIES)
 
 
 def _rank(entry: Entry) -> tuple[bool, float, str, str, str, str]:
@@ -179,11 +188,11 @@ def _condition(row: ResultRow) -> str:
 
 
 def _facts(rows: Sequence[ResultRow]) -> str:
-    sizes = [
-        f"{size:,} {name}"
-        for name in ("documents", "queries")
-        if (size := next((row.cost[name] for row in rows if row.cost.get(name)), None))
-    ]
+    queries = next((row.cost["queries"] for row in rows if row.cost.get("queries")), None)
+    documents = next((row.cost["documents"] for row in rows if row.cost.get("documents")), None)
+    # What has no queries has no documents either, only texts.
+    named = ((documents, "documents" if queries else "texts"), (queries, "queries"))
+    sizes = [f"{size:,} {name}" for size, name in named if size]
     revision = rows[0].dataset_revision[:_REVISION_DIGITS]
     return ", ".join([*sizes, f"data revision {revision}"])
 

@@ -11,6 +11,7 @@ from scipy import sparse
 from harness.embedding.ragged import Ragged
 from harness.retrieval.candidates import sparse_scores
 from harness.retrieval.ranking import Ranking, best_of
+from harness.retrieval.vectors import with_small_indices
 
 _SCORES = 1 << 22  # score entries held at a time: 32 MiB
 
@@ -20,7 +21,7 @@ class InvertedIndex:
 
     def __init__(self, documents: sparse.csr_array) -> None:
         """Transpose document rows (n, V) into postings (V, n)."""
-        self.postings = _with_small_indices(documents.T.tocsr())
+        self.postings = with_small_indices(documents.T.tocsr())
         self.postings.sort_indices()
 
     @property
@@ -50,7 +51,7 @@ class InvertedIndex:
         rows = max(_SCORES // max(count, 1), 1)
         k = min(top_k, count)
         parts = [
-            _top_rows(_with_small_indices(queries[start : start + rows]) @ self.postings, k)
+            _top_rows(with_small_indices(queries[start : start + rows]) @ self.postings, k)
             for start in range(0, queries.shape[0], rows)
         ]
         if not parts:
@@ -70,19 +71,6 @@ class InvertedIndex:
     def _documents(self) -> sparse.csr_array:
         """Document rows again; only reranking asks for them."""
         return self.postings.T.tocsr()
-
-
-def _with_small_indices(matrix: sparse.csr_array) -> sparse.csr_array:
-    """The matrix with int32 indices where they suffice.
-
-    SciPy would else convert all postings to the wider type at every product.
-    """
-    if max(matrix.nnz, *matrix.shape) > np.iinfo(np.int32).max:
-        return matrix
-    return sparse.csr_array(
-        (matrix.data, matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)),
-        shape=matrix.shape,
-    )
 
 
 def _top_rows(scores: sparse.csr_array, k: int) -> Ranking:

@@ -111,6 +111,20 @@ def dense_columns(vectors: sparse.csr_array, columns: NDArray[np.int64]) -> NDAr
     return dense
 
 
+def with_small_indices(matrix: sparse.csr_array) -> sparse.csr_array:
+    """The matrix with int32 indices where they suffice.
+
+    SciPy would else convert all postings to the wider type at every product, and scikit-learn
+    clusters no others.
+    """
+    if max(matrix.nnz, *matrix.shape) > np.iinfo(np.int32).max:
+        return matrix
+    return sparse.csr_array(
+        (matrix.data, matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)),
+        shape=matrix.shape,
+    )
+
+
 def vector_bytes(vectors: Vectors) -> int:
     """Bytes that vectors take in memory."""
     if not sparse.issparse(vectors):

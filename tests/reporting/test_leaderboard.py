@@ -303,3 +303,15 @@ def test_the_command_refuses_a_folder_without_results_and_writes_nothing(tmp_pat
     with pytest.raises(BadInputError, match="run `harness run` first"):
         report(settings)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_task_without_queries_shows_no_figures_of_theirs(tmp_path):
+    labels = entry(task="Labels", metric="accuracy", cost={"documents": 9116, "queries": 0})
+    page = Page(
+        write_leaderboard(Collection([labels], []), tmp_path, title="T", today=TODAY).read_text()
+    )
+    assert "9,116 texts" in page.text
+    assert "No plot" not in page.text
+    [[header, *_]] = page.tables
+    assert not any("query" in cell or "latency" in cell for cell in header)
+    assert any("document" in cell for cell in header)

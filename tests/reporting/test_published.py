@@ -55,7 +55,22 @@ def test_ours_stand_beside_theirs(capsys):
 
 def test_differences_have_a_sign(capsys):
     lines = printed(capsys, comparison(0.41, 0.4), comparison(0.39, 0.4, task="U"))
-    assert [line.split()[-2] for line in lines[-2:]] == ["+0.0100", "-0.0100"]
+    assert [line.split()[-2] for line in lines[3:5]] == ["+0.0100", "-0.0100"]
+
+
+def test_several_tasks_have_a_mean(capsys):
+    *_, mean = printed(
+        capsys,
+        comparison(0.5, 0.4),
+        comparison(0.7, 0.8, split="dev"),  # the same task: its places are averaged first
+        comparison(0.2, 0.1, task="U"),
+    )
+    assert mean == "mean of 2 tasks dense 0.4000 0.3500 +0.0500"
+
+
+def test_a_missing_value_leaves_no_mean(capsys):
+    lines = printed(capsys, comparison(None), comparison(0.2, 0.1, task="U"))
+    assert not any(line.startswith("mean") for line in lines)
 
 
 def test_an_official_name_that_is_not_ours_is_under_it(capsys):

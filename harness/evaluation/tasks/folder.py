@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 
+from harness.evaluation.tasks.candidates import read_candidates
 from harness.evaluation.tasks.json_lines import (
     FaultError,
     bad,
@@ -23,16 +24,15 @@ from harness.evaluation.tasks.json_lines import (
     text,
 )
 from harness.evaluation.tasks.local import Collection, retrieval_task
-from harness.evaluation.tasks.typed_candidates import read_candidates
-from harness.evaluation.tasks.typed_public import evaluation_of
-from harness.evaluation.tasks.typed_qrels import read_qrels
-from harness.evaluation.tasks.typed_settings import (
+from harness.evaluation.tasks.public import evaluation_of
+from harness.evaluation.tasks.qrels import read_qrels
+from harness.evaluation.tasks.settings import (
     FILE,
     Settings,
     read_settings,
     refuse_useless_knobs,
 )
-from harness.evaluation.tasks.typed_task import typed_task
+from harness.evaluation.tasks.typed.task import typed_task
 
 if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
@@ -48,7 +48,7 @@ def local_task(
     """Read a folder as an mteb task of the type that its files show.
 
     With `corpus.jsonl`, `queries.jsonl` or `qrels/` it is a test collection, see `folder_task`;
-    else its lines tell the type, see `typed_forms` for the formats.
+    else its lines tell the type, see `typed.forms` for the formats.
 
     Args:
         folder: The folder; its own name becomes the task's name.

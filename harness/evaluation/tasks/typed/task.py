@@ -20,21 +20,21 @@ from harness.evaluation.tasks.json_lines import (
     shown,
 )
 from harness.evaluation.tasks.local import loaded_task, local_metadata
-from harness.evaluation.tasks.typed_form import TRAIN, Data, Form, Part
-from harness.evaluation.tasks.typed_forms import form_of_keys, form_of_type
-from harness.evaluation.tasks.typed_public import Evaluation, evaluation_of
-from harness.evaluation.tasks.typed_settings import (
+from harness.evaluation.tasks.public import Evaluation, evaluation_of
+from harness.evaluation.tasks.settings import (
     FILE,
     Settings,
     read_settings,
     refuse_useless_knobs,
 )
+from harness.evaluation.tasks.typed.form import TRAIN, Data, Form, Part
+from harness.evaluation.tasks.typed.forms import form_of_keys, form_of_type
 
 
 def typed_task(
     folder: Path, *, split: str = "test", empty_text: Literal["refuse", "keep"] = "refuse"
 ) -> Any:
-    """Read a folder of JSON lines; `typed_forms` says what it holds.
+    """Read a folder of JSON lines; `forms` says what it holds.
 
     Args:
         folder: Holds `{split}.jsonl`, and `train.jsonl` for types that train a classifier.

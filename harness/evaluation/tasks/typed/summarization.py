@@ -7,7 +7,7 @@ from typing import Any
 from mteb.abstasks import AbsTaskSummarization
 
 from harness.evaluation.tasks.json_lines import FaultError, bad, checked_number, field, items
-from harness.evaluation.tasks.typed_form import Data, Form, Part, Row, TextReader
+from harness.evaluation.tasks.typed.form import Data, Form, Part, Row, TextReader
 
 _SUMMARIES = ("human_summaries", "machine_summaries")
 

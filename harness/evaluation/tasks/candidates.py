@@ -38,13 +38,16 @@ def read_candidates(
         judged: The ids of the queries that are evaluated.
 
     Returns:
-        Judged query to its candidates in the file's order; None without a file of the split.
+        Judged query to its candidates in the file's order; None without a folder of candidates.
 
     Raises:
-        BadInputError: If a line is bad, or a judged query has no line.
+        BadInputError: If a line is bad, a judged query has no line, or the split no file.
     """
     path = find_json_lines(folder / FOLDER, f"{split}.jsonl")
     if path is None:
+        if (folder / FOLDER).is_dir():
+            fault = f"has no candidates of split {shown(split)}"
+            raise bad(folder / FOLDER, f"{fault}; add {split}.jsonl, or remove the folder")
         return None
     ranked: dict[str, tuple[str, ...]] = {}
     for number, (query, candidates) in parsed(path, _line):

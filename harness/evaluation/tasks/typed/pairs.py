@@ -5,7 +5,7 @@ from __future__ import annotations
 from mteb.abstasks import AbsTaskBitextMining, AbsTaskPairClassification, AbsTaskSTS
 
 from harness.evaluation.tasks.json_lines import FaultError, bad, checked_number, field
-from harness.evaluation.tasks.typed_form import Data, Form, Row, TextReader
+from harness.evaluation.tasks.typed.form import Data, Form, Row, TextReader
 
 _SENTENCES = ("sentence1", "sentence2")
 

@@ -35,16 +35,16 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from harness.evaluation.tasks.json_lines import FaultError, shown
-from harness.evaluation.tasks.typed_clustering import CLUSTERING
-from harness.evaluation.tasks.typed_form import Form
-from harness.evaluation.tasks.typed_labels import (
+from harness.evaluation.tasks.typed.clustering import CLUSTERING
+from harness.evaluation.tasks.typed.form import Form
+from harness.evaluation.tasks.typed.labels import (
     CLASSIFICATION,
     MULTILABEL_CLASSIFICATION,
     REGRESSION,
 )
-from harness.evaluation.tasks.typed_pairs import BITEXT_MINING, PAIR_CLASSIFICATION, STS
-from harness.evaluation.tasks.typed_reranking import RERANKING
-from harness.evaluation.tasks.typed_summarization import SUMMARIZATION
+from harness.evaluation.tasks.typed.pairs import BITEXT_MINING, PAIR_CLASSIFICATION, STS
+from harness.evaluation.tasks.typed.reranking import RERANKING
+from harness.evaluation.tasks.typed.summarization import SUMMARIZATION
 
 FORMS = {
     form.task_type: form

@@ -20,7 +20,7 @@ from harness.evaluation.tasks.json_lines import (
     items,
     shown,
 )
-from harness.evaluation.tasks.typed_form import TRAIN, Data, Form, Part, Row, TextReader, as_splits
+from harness.evaluation.tasks.typed.form import TRAIN, Data, Form, Part, Row, TextReader, as_splits
 
 Label = str | int
 
