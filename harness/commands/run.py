@@ -9,10 +9,11 @@ from harness.config import RunConfig, parse
 from harness.sweep import tell
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from omegaconf import DictConfig
 
-    from harness.evaluation.published import PublishedScores
-    from harness.evaluation.runner import Runner, RunOutcome
+    from harness.evaluation.published import Comparison
 
 
 def run(settings: DictConfig) -> int:
@@ -24,10 +25,11 @@ def run(settings: DictConfig) -> int:
     config = parse(RunConfig, settings, where="")
     if config.info:
         return _list(config)
-    from harness.evaluation.published import PublishedScores
+    from harness.evaluation.published import PublishedScores, compare
     from harness.evaluation.runner import Runner
     from harness.progress import say
     from harness.reporting.describe import describe_model
+    from harness.reporting.published import print_published
     from harness.reporting.summary import print_means
     from harness.reporting.table import json_lines, print_comparison
 
@@ -37,14 +39,25 @@ def run(settings: DictConfig) -> int:
         published = PublishedScores(folder, names=config.published_names)
     runner = Runner(config)
     outcome = runner.run()
+    comparisons: list[Comparison] = []
+    if published is not None:
+        comparisons = compare(
+            [row for row in outcome.rows if row.main],
+            published,
+            revision=runner.model_revision,
+            tolerance=config.published_tolerance,
+        )
     if config.format == "json":
-        json_lines(outcome.rows)
+        json_lines(outcome.rows, comparisons)
     else:
         models = runner.model_settings()
         notes = {task: describe_model(**parts) for task, parts in models.items()}
         print_comparison(outcome.rows, notes)
         print_means(outcome.rows)
-    differing = _compare(config, runner, outcome, published) if published else []
+        print_published(comparisons)
+    for line in published.faults if published is not None else ():
+        say(f"published score left out: {line}")
+    differing = _check(comparisons) if config.check_published else []
     say(
         f"{outcome.computed} results computed, {outcome.kept} kept; "
         f"{outcome.texts_encoded:,} texts encoded, {outcome.texts_read:,} read from the store"
@@ -55,32 +68,20 @@ def run(settings: DictConfig) -> int:
     return 1 if outcome.failed or differing else 0
 
 
-def _compare(
-    config: RunConfig, runner: Runner, outcome: RunOutcome, published: PublishedScores
-) -> list[str]:
-    """Show published scores beside ours: one line for each that should be reproduced and is not."""
-    from harness.evaluation.published import compare
+def _check(comparisons: Sequence[Comparison]) -> list[str]:
+    """Say which published scores are reproduced: one line for each that is not."""
     from harness.progress import say
-    from harness.reporting.published import beyond_tolerance, print_published
+    from harness.reporting.published import beyond_tolerance
 
-    comparisons = compare(
-        [row for row in outcome.rows if row.main],
-        published,
-        revision=runner.model_revision,
-        tolerance=config.published_tolerance,
-    )
-    if config.format != "json":
-        print_published(comparisons)
-    for line in published.faults:
-        say(f"published score left out: {line}")
-    if not config.check_published:
-        return []
-    if not comparisons:
-        return ["check_published: none of these results has a published score"]
     differing = beyond_tolerance(comparisons)
+    if not comparisons:
+        differing = ["check_published: none of these results has a published score"]
     for line in differing:
         say(f"not reproduced: {line}")
-    say(f"{len(comparisons) - len(differing)} of {len(comparisons)} published scores reproduced")
+    if comparisons:
+        say(
+            f"{len(comparisons) - len(differing)} of {len(comparisons)} published scores reproduced"
+        )
     return differing
 
 

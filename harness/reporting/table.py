@@ -11,6 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from harness.evaluation.published import Comparison
 from harness.evaluation.results import without_nan
 from harness.evaluation.rows import ResultRow
 from harness.reporting.standings import document_flops
@@ -23,10 +24,25 @@ _ALWAYS = ("mode", "value", "of dense")
 _ABSENT = "-"
 
 
-def json_lines(rows: Sequence[ResultRow]) -> None:
-    """Print each row as one JSON object on standard output."""
+def json_lines(rows: Sequence[ResultRow], comparisons: Sequence[Comparison] = ()) -> None:
+    """Print each row as one JSON object on standard output.
+
+    Args:
+        rows: The figures.
+        comparisons: Published scores of some of these rows; they add `published`, `difference` and
+            `published_revision` to theirs.
+    """
+    official = {
+        id(one.row): {
+            "published": one.published.value,
+            "difference": one.difference,
+            "published_revision": one.published.revision,
+        }
+        for one in comparisons
+    }
     for row in rows:
-        line = json.dumps(without_nan(row.flat()), ensure_ascii=False, allow_nan=False)
+        fields = row.flat() | official.get(id(row), {})
+        line = json.dumps(without_nan(fields), ensure_ascii=False, allow_nan=False)
         sys.stdout.write(line + "\n")
     sys.stdout.flush()
 

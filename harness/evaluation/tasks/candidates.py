@@ -46,8 +46,8 @@ def read_candidates(
     path = find_json_lines(folder / FOLDER, f"{split}.jsonl")
     if path is None:
         if (folder / FOLDER).is_dir():
-            fault = f"has no candidates of split {shown(split)}"
-            raise bad(folder / FOLDER, f"{fault}; add {split}.jsonl, or remove the folder")
+            missing = f"has no candidates of split {shown(split)}"
+            raise bad(folder / FOLDER, f"{missing}; add {split}.jsonl, or remove the folder")
         return None
     ranked: dict[str, tuple[str, ...]] = {}
     for number, (query, candidates) in parsed(path, _line):
