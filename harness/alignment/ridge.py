@@ -73,7 +73,8 @@ def ridge_weights(
     solved: NDArray[np.float64] = scipy.linalg.cho_solve(
         factor, moments.T, overwrite_b=True, check_finite=False
     )
-    return solved.astype(np.float32)
+    # In the layout of a fit that is read back: a product's last bits depend on it.
+    return solved.astype(np.float32, order="C")
 
 
 def ridge_targets(sets: sparse.csr_array) -> sparse.csr_array:

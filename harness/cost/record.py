@@ -10,6 +10,10 @@ from typing import Any
 _MEAN_OVER_DOCUMENTS = frozenset(
     (
         *("encode_flops_per_document", "head_flops_per_document", "flops_closed_form_ratio"),
+    )
+)
+_MEAN_OVER_TIME = frozenset(
+    (
         *("documents_per_second", "tokens_per_second", "padding_share"),
         *("encode_flops_per_second", "matmul_peak", "mfu"),
     )
@@ -102,8 +106,9 @@ class CostRecord:
 def combined_cost(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The cost of several corpora together, each with its own queries.
 
-    Sums; means over all documents or all queries; the largest peak. A figure that a part lacks is
-    unknown of the whole. Percentiles of latency are means of the parts' percentiles.
+    Sums; means over all documents or all queries; of rates the rate of all parts one after the
+    other; the largest peak. A figure that a part lacks is unknown of the whole. Percentiles of
+    latency are means of the parts' percentiles.
 
     Args:
         parts: One mapping of `CostRecord` figures a part.
@@ -117,10 +122,17 @@ def _combined(name: str, parts: Sequence[Mapping[str, Any]]) -> float | None:
         return None
     if name in _LARGEST:
         return max(known)
-    if name not in _MEAN_OVER_DOCUMENTS | _MEAN_OVER_QUERIES:
+    weights: list[float]
+    if name in _MEAN_OVER_DOCUMENTS:
+        weights = [part["documents"] for part in parts]
+    elif name in _MEAN_OVER_QUERIES:
+        weights = [part["queries"] for part in parts]
+    elif name in _MEAN_OVER_TIME:
+        rates = [part["documents_per_second"] for part in parts]
+        if not all(rates):
+            return None
+        weights = [part["documents"] / rate for part, rate in zip(parts, rates, strict=True)]
+    else:
         return sum(known)
-    weights: list[int] = [
-        part["documents" if name in _MEAN_OVER_DOCUMENTS else "queries"] for part in parts
-    ]
     weighted = sum(value * weight for value, weight in zip(known, weights, strict=True))
     return weighted / sum(weights) if sum(weights) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -217,6 +218,7 @@ class VectorEvaluator:
                     for place, part in self.texts.asked(subset if subset in known else None)
                     if place[0] == split or place[0] not in evaluated
                 ]
+                encoder.prepare(subset)  # with several subsets it has gone on to the next
                 size = sum(encoder.bytes_of.get(place, 0) for place in {place for place, _ in mine})
                 cost[f"{split}/{subset}"] = self._meter.measure_vectors(
                     encoder.vectoriser, [part for _, part in mine], vector_bytes=size
@@ -227,12 +229,15 @@ class VectorEvaluator:
 def _evaluate(model: ModeSearch | ModeEncoder, task: AbsTask) -> TaskResult:
     """Evaluate a task as if it were fresh, so that modes and reruns draw the same samples."""
     task.rng_state, task.np_rng = _set_seed(task.seed)
-    evaluated = mteb.evaluate(
-        model,
-        task,
-        cache=None,
-        co2_tracker=False,
-        show_progress_bar=False,
-        encode_kwargs={"batch_size": _BATCH},
-    )
+    with warnings.catch_warnings():
+        # What mteb's use of its libraries gives cause to is nothing that a user can mend.
+        warnings.filterwarnings("ignore", module=r"(mteb|sklearn)\b")
+        evaluated = mteb.evaluate(
+            model,
+            task,
+            cache=None,
+            co2_tracker=False,
+            show_progress_bar=False,
+            encode_kwargs={"batch_size": _BATCH},
+        )
     return evaluated.task_results[0]

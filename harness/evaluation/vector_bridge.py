@@ -60,6 +60,17 @@ class ModeEncoder:
         """The model's metadata in results."""
         return self._meta
 
+    def prepare(self, subset: str) -> None:
+        """Let the mode learn from a subset's texts, unless that is what it learnt last."""
+        learnt = None if self._fits_all else subset
+        if not self.vectoriser.reads_head or self._fitted == (learnt or "all subsets"):
+            return
+        texts: Texts = self._texts.learnable(learnt)
+        self.vectoriser.prepare(texts)
+        if self._wants_dense:
+            self._columns = used_columns(self.vectoriser.vectors(texts))
+        self._fitted = learnt or "all subsets"
+
     def encode(
         self,
         inputs: Any,
@@ -78,7 +89,7 @@ class ModeEncoder:
             side = "query" if prompt_type.value == "query" else "document"
         ids = [f"{hf_split} {number}" for number in range(1, len(texts) + 1)]
         asked = self._texts.get(place, side, ids, texts)
-        self._prepare(None if self._fits_all else hf_subset)
+        self.prepare(hf_subset)
         vectors = self.vectoriser.vectors(asked)
         if sparse.issparse(vectors):
             vectors = with_small_indices(vectors)
@@ -98,13 +109,3 @@ class ModeEncoder:
     def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> NDArray[np.float32]:
         """The mode's similarity of rows of equal number: float32 (n,)."""
         return paired_similarities(embeddings1, embeddings2, self.vectoriser.similarity)
-
-    def _prepare(self, subset: str | None) -> None:
-        """Let the mode learn from a subset's texts; once."""
-        if not self.vectoriser.reads_head or self._fitted == (subset or "all subsets"):
-            return
-        texts: Texts = self._texts.learnable(subset)
-        self.vectoriser.prepare(texts)
-        if self._wants_dense:
-            self._columns = used_columns(self.vectoriser.vectors(texts))
-        self._fitted = subset or "all subsets"

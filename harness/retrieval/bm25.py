@@ -33,6 +33,7 @@ class Bm25Retriever:
     def index(self, corpus: Texts) -> None:
         """See `Retriever`."""
         self._size = len(corpus)
+        self._documents: sparse.csr_array | None = None
         self._index = bm25s.BM25(k1=self.config.k1, b=self.config.b, method=self.config.method)
         words = self._words(corpus.texts)
         self._has_words = any(words)
@@ -84,16 +85,18 @@ class Bm25Retriever:
     ) -> tuple[NDArray[np.float32], int]:
         if not self._has_words:
             return np.zeros(len(candidates.values), np.float32), 0
-        scores = self._index.scores
-        parts = (scores["data"], scores["indices"], scores["indptr"])
-        postings = sparse.csr_array(parts, shape=(len(scores["indptr"]) - 1, self._size))
+        if self._documents is None:  # only reranking asks for them
+            scores = self._index.scores
+            parts = (scores["data"], scores["indices"], scores["indptr"])
+            postings = sparse.csr_array(parts, shape=(len(scores["indptr"]) - 1, self._size))
+            self._documents = postings.T.tocsr()
         words = Ragged.from_rows([list(row) for row in self._word_numbers(queries)])
         counts = sparse.csr_array(
             (np.ones(len(words.values), np.float32), words.values, words.offsets),
-            shape=(len(words), postings.shape[0]),
+            shape=(len(words), self._documents.shape[1]),
         )
         counts.sum_duplicates()
-        return sparse_scores(counts, postings.T.tocsr(), candidates)
+        return sparse_scores(counts, self._documents, candidates)
 
     def _word_numbers(self, queries: Texts) -> list[NDArray[np.int64]]:
         """Numbers of each query's words that the corpus has, repeated ones repeatedly."""

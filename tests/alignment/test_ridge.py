@@ -146,6 +146,14 @@ def test_fit_without_special_tokens(fitted):
     assert record.seconds > 0
 
 
+def test_a_fit_and_what_is_read_back_of_it_multiply_alike():
+    """A product's last bits depend on how a matrix lies in memory, so both must lie alike."""
+    rng = np.random.default_rng(5)
+    embeddings = rng.standard_normal((40, 16), np.float32)
+    targets = sparse.random_array((40, 300), density=0.1, format="csr", rng=rng)
+    assert ridge_weights(embeddings, targets, regularisation=0.1).flags.c_contiguous
+
+
 def test_a_stored_fit_is_read_back(fitted, stored, monkeypatch):
     first = fitted()
     monkeypatch.setattr(module, "ridge_weights", None)  # not called again

@@ -106,7 +106,12 @@ class FakeRetriever:
         self.calls.append(("search", queries, top_k))
         return self._ranking.top(top_k)
 
-    def work(self, queries):
+    def rerank(self, queries, candidates, top_k):
+        self.calls.append(("rerank", queries, candidates, top_k))
+        return self._ranking.top(top_k)
+
+    def work(self, queries, candidates=None):
+        self.calls.append(("work", queries, candidates))
         return self._work
 
 

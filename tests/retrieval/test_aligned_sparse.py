@@ -15,6 +15,7 @@ from harness.config import (
     TransformersBackendConfig,
     build,
 )
+from harness.embedding.ragged import Ragged
 from harness.errors import BadInputError
 from harness.retrieval.aligned_sparse import AlignedSparseRetriever, weigh
 from harness.retrieval.retriever import Dependencies
@@ -270,6 +271,59 @@ def test_work_counts_postings(sparse):
     # Σ_v p_q(v)·p_d(v) over tokens 1, 2 and 3.
     assert work.splade_flops == pytest.approx((1 / 3) * (2 / 3) + (1 / 3) * 1 + (1 / 3) * (1 / 3))
     assert work.index_bytes == 6 * 4 + 6 * 4 + 5 * 4
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"query_weight": "idf"}, {"query_weight": "score", "query_expansion": 3}],
+    ids=["binary", "idf", "score"],
+)
+def test_reranking_equals_plain_python(sparse, pairs, settings):
+    data = Collection(11)
+    retriever, queries = sparse(data, doc_top_k=6, **settings)
+    expected = plain_search(data, AlignedSparseConfig(doc_top_k=6, **settings))
+    candidates = [list(range(row, 25, 3)) for row in range(7)] + [[]]
+    found = pairs(retriever.rerank(queries, Ragged.from_rows(candidates), 30))
+    for own, ranked, scores in zip(candidates, found, expected, strict=True):
+        wanted = sorted(((d, scores[d] or 0.0) for d in own), key=lambda pair: (-pair[1], -pair[0]))
+        if "idf" not in settings.values():  # integers: not even the order of ties may differ
+            assert ranked == wanted
+        assert sorted(d for d, _ in ranked) == own
+        np.testing.assert_allclose(
+            [s for _, s in ranked], [s for _, s in wanted], rtol=1e-5, atol=1e-6
+        )
+    copies = dict(pairs(retriever.rerank(queries, Ragged.from_rows([[1, 7, 20]] * 8), 3))[1])
+    assert list(copies) == [20, 7, 1]
+    assert len(set(copies.values())) == 1
+
+
+def test_work_on_candidates_counts_shared_tokens(sparse):
+    """Of [1, 2] document 0 has both; of [3] document 1 has it and document 2 does not."""
+    data = Literal([[5, 3, 1], [1, 5, 3], [2, 2, -1]], [[1, 2, 2], [3], []])
+    retriever, queries = sparse(data, doc_top_k=2)
+    candidates = Ragged.from_rows([[0], [1, 2], [0, 1, 2]])
+    work = retriever.work(queries, candidates)
+    assert work.scoring_flops == 2 * (2 + 1) / 3
+    assert work.index_bytes == retriever.work(queries).index_bytes
+
+
+def test_vectors_are_the_aligned_tokens(sparse, fake_texts):
+    retriever, _ = sparse(Literal([[5, 3, 1]], []), doc_top_k=2)
+    vectors = retriever.vectors(fake_texts(embeddings=[[1, 5, 3], [0, 0, 0], [9, -1, -2]]))
+    assert vectors.toarray().tolist() == [[0, 0, 5, 3], [0, 0, 0, 0], [0, 9, -1, 0]]
+
+
+def test_the_head_learns_before_vectors_are_read(dependencies, fake_head, fake_texts):
+    head = fake_head(np.eye(4))
+    retriever = AlignedSparseRetriever(
+        AlignedSparseConfig(doc_norm="l2"), dependencies=dependencies(head=head, words=WORDS[:4])
+    )
+    texts = fake_texts(embeddings=[[0, 3, 4, 0]], tokens=[[]])
+    retriever.prepare(texts)
+    assert head.fitted == [texts]
+    np.testing.assert_allclose(retriever.vectors(texts).toarray(), [[0, 0.6, 0.8, 0]], rtol=1e-6)
+    assert retriever.reads_head
+    assert retriever.similarity == "cosine"
 
 
 def test_no_queries(sparse):

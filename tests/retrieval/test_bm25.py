@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from harness.config import Bm25Config
+from harness.embedding.ragged import Ragged
 from harness.errors import BadInputError
 from harness.retrieval.bm25 import Bm25Retriever
 
@@ -173,3 +174,63 @@ def test_work_counts_postings(bm25, fake_texts):
     assert work.index_bytes > 0
     assert not work.encodes_documents
     assert not work.encodes_queries
+
+
+def test_reranking_scores_candidates_as_bm25s_does(bm25, fake_texts, pairs):
+    documents = ["cat dog dog", "cat", "bird", "dog cat bird bird", "", "fish"]
+    retriever = bm25(documents)
+    queries = fake_texts(texts=["cat dog dog", "bird zebra", "zebra", ""])
+    candidates = [[0, 2, 3, 4], [5, 3, 1], [0, 1], [2]]
+    found = pairs(retriever.rerank(queries, Ragged.from_rows(candidates), 10))
+    known = [["cat", "dog", "dog"], ["bird"], [], []]
+    for row, (own, words) in enumerate(zip(candidates, known, strict=True)):
+        scores = retriever._index.get_scores(words) if words else np.zeros(len(documents))
+        expected = sorted(((d, scores[d]) for d in own), key=lambda pair: (-pair[1], -pair[0]))
+        assert [d for d, _ in found[row]] == [d for d, _ in expected]
+        np.testing.assert_allclose([s for _, s in found[row]], [s for _, s in expected], rtol=1e-6)
+    assert [d for d, _ in found[2]] == [1, 0]  # nothing tells them apart
+    assert found[3] == [(2, 0.0)]
+
+
+def test_reranking_equals_searching(bm25, fake_texts, pairs):
+    rng = np.random.default_rng(3)
+    words = ["cat", "dog", "bird", "fish", "horse", "mouse"]
+    documents = [" ".join(rng.choice(words, rng.integers(1, 7))) for _ in range(30)]
+    retriever = bm25(documents)
+    queries = fake_texts(texts=[" ".join(rng.choice(words, 3)) for _ in range(5)])
+    searched = [dict(query) for query in pairs(retriever.search(queries, 30))]
+    candidates = [rng.permutation(30)[:12].tolist() for _ in range(5)]
+    found = pairs(retriever.rerank(queries, Ragged.from_rows(candidates), 12))
+    for query, (own, ranked) in enumerate(zip(candidates, found, strict=True)):
+        assert sorted(document for document, _ in ranked) == sorted(own)
+        for document, score in ranked:
+            assert score == pytest.approx(searched[query].get(document, 0.0), rel=1e-6)
+    by_text = {}
+    for query, ranked in enumerate(found):
+        for document, score in ranked:
+            assert by_text.setdefault((query, documents[document]), score) == score
+
+
+def test_work_on_candidates_counts_shared_words(bm25, fake_texts):
+    """Cat is in two of the first query's three, bird in its one; dog in none of the second's."""
+    retriever = bm25(["cat dog", "cat", "bird cat cat", "fish"])
+    queries = fake_texts(texts=["cat bird", "dog zebra"])
+    candidates = Ragged.from_rows([[1, 2, 3], [1, 2]])
+    assert retriever.work(queries, candidates).scoring_flops == 2 * 3 / 2
+
+
+@pytest.mark.parametrize("documents", [["", "..."], ["the", "and of"]])
+def test_reranking_without_any_word(bm25, fake_texts, pairs, documents):
+    retriever, queries = bm25(documents), fake_texts(texts=["cat"])
+    candidates = Ragged.from_rows([[0, 1]])
+    assert pairs(retriever.rerank(queries, candidates, 5)) == [[(1, 0.0), (0, 0.0)]]
+    assert retriever.work(queries, candidates).scoring_flops == 0
+
+
+def test_another_corpus_is_reranked_by_its_own_words(bm25, fake_texts, pairs):
+    retriever, candidates = bm25(["cat", "dog"]), Ragged.from_rows([[0, 1]])
+    (first,) = pairs(retriever.rerank(fake_texts(texts=["cat"]), candidates, 2))
+    retriever.index(fake_texts(texts=["mouse", "cat"]))
+    (second,) = pairs(retriever.rerank(fake_texts(texts=["cat"]), candidates, 2))
+    assert [document for document, _ in first] == [0, 1]
+    assert [document for document, _ in second] == [1, 0]

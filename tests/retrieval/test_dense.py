@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.config import DenseConfig
+from harness.embedding.ragged import Ragged
 from harness.errors import BadInputError
 from harness.retrieval import dense as module
 from harness.retrieval.dense import DenseRetriever, dense_search
@@ -178,3 +179,38 @@ def test_work(dense, fake_texts):
     assert (work.encodes_documents, work.encodes_queries) == (True, True)
     assert (work.head_reads_documents, work.head_reads_queries) == (False, False)
     assert work.splade_flops is None
+
+
+def test_work_on_candidates(dense, fake_texts):
+    """Two dimensions of one candidate, and of three."""
+    candidates = Ragged.from_rows([[4], [0, 1, 2]])
+    work = dense(DOCUMENTS).work(fake_texts(embeddings=[[1, 0], [0, 1]]), candidates)
+    assert work.scoring_flops == 2 * 2 * 2
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_reranking_equals_searching(dense, fake_texts, pairs, similarity):
+    rng = np.random.default_rng(4)
+    documents = rng.standard_normal((40, 33)) * rng.lognormal(0, 1, (40, 1))
+    retriever = dense(documents, similarity=similarity)
+    queries = fake_texts(embeddings=rng.standard_normal((6, 33)))
+    searched = [dict(query) for query in pairs(retriever.search(queries, 40))]
+    candidates = [rng.permutation(40)[:count].tolist() for count in (1, 40, 0, 7, 2, 15)]
+    found = pairs(retriever.rerank(queries, Ragged.from_rows(candidates), 40))
+    for query, (own, ranked) in enumerate(zip(candidates, found, strict=True)):
+        assert sorted(document for document, _ in ranked) == sorted(own)
+        scores = [score for _, score in ranked]
+        assert scores == sorted(scores, reverse=True)
+        expected = [searched[query][document] for document, _ in ranked]
+        np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("normalize", "expected"),
+    [(True, [[0.6, 0.8], [0, 0]]), (False, [[3, 4], [0, 0]])],
+)
+def test_vectors_are_normalised_where_the_model_does(dense, fake_texts, normalize, expected):
+    retriever = dense(DOCUMENTS, normalize=normalize)
+    retriever.prepare(fake_texts(embeddings=[[1, 0]]))
+    vectors = retriever.vectors(fake_texts(embeddings=[[3, 4], [0, 0]]))
+    np.testing.assert_allclose(vectors, expected, rtol=1e-6)

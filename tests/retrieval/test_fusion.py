@@ -177,3 +177,10 @@ def test_equals_a_plain_implementation(ranking, pairs, plain_ranking, data, fusi
             [s for _, s in query], [expected[d] for d, _ in query], rtol=1e-5, atol=1e-6
         )
         assert query == sorted(query, key=lambda pair: (-pair[1], pair[0]))
+
+
+def test_equal_sums_by_descending_document_where_asked(ranking, pairs):
+    modes = [ranking([(0, 3.0), (5, 1.0)], [(2, 1.0)]), ranking([(5, 8.0), (0, 2.0)], [(7, 1.0)])]
+    assert fused(pairs, modes, "minmax") == [[(0, 0.5), (5, 0.5)], [(2, 0.5), (7, 0.5)]]
+    found = fused(pairs, modes, "minmax", descending_ties=True)
+    assert found == [[(5, 0.5), (0, 0.5)], [(7, 0.5), (2, 0.5)]]

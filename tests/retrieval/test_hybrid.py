@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from harness.config import AlignedSparseConfig, DenseConfig, HybridConfig
+from harness.embedding.ragged import Ragged
 from harness.retrieval.aligned_sparse import AlignedSparseRetriever
 from harness.retrieval.dense import DenseRetriever
 from harness.retrieval.hybrid import HybridRetriever
@@ -147,9 +148,55 @@ def test_work_is_the_parts_and_the_fusion(fake_retriever, hybrid, fake_texts):
     assert (found.head_reads_documents, found.head_reads_queries) == (True, False)
 
 
+def test_work_on_candidates_counts_their_mean(fake_retriever, hybrid, fake_texts):
+    """Two and five of twenty documents, each fused from two modes; at most four at depth 4."""
+    candidates = Ragged.from_rows([[3, 1], [0, 2, 5, 6, 7]])
+    parts = {name: fake_retriever(work=work()) for name in ("a", "b")}
+    queries = fake_texts(texts=["q", "r"])
+    for depth, fused in ((50, 3.5), (3, 3)):
+        retriever = hybrid(parts, depth=depth)
+        retriever.index(fake_texts(texts=["d"] * 20))
+        assert retriever.work(queries, candidates).scoring_flops == 200 + 3 * fused * 2
+    assert parts["a"].calls[-1] == ("work", queries, candidates)
+
+
 def test_unknown_work_of_a_part_is_unknown_work(fake_retriever, hybrid, fake_texts):
     parts = {
         "a": fake_retriever(work=work()),
         "b": fake_retriever(work=work(scoring_flops=None)),
     }
     assert hybrid(parts).work(fake_texts(texts=["q"])).scoring_flops is None
+
+
+def test_reranking_fuses_the_parts_rankings_of_candidates(
+    fake_retriever, fake_texts, ranking, pairs, hybrid
+):
+    """Both have 1 point of 2; of equal ones the later stands first, as trec_eval puts them."""
+    parts = {
+        "a": fake_retriever(ranking([(4, 5.0), (2, 1.0)])),
+        "b": fake_retriever(ranking([(2, 8.0), (4, 0.0)])),
+    }
+    queries, candidates = fake_texts(texts=["q"]), Ragged.from_rows([[2, 4]])
+    found = hybrid(parts, depth=9).rerank(queries, candidates, 5)
+    assert pairs(found) == [[(4, 0.5), (2, 0.5)]]
+    for part in parts.values():
+        assert part.calls == [("rerank", queries, candidates, 9)]
+
+
+@pytest.mark.parametrize("fusion", ["minmax", "zscore"])
+def test_reranking_all_documents_is_searching_them(
+    dependencies, fake_texts, fake_head, pairs, hybrid, fusion
+):
+    rng = np.random.default_rng(5)
+    shared = dependencies(head=fake_head(np.eye(6)), words=[f"w{token}" for token in range(6)])
+    modes = {
+        name: DenseRetriever(DenseConfig(similarity=name), dependencies=shared)
+        for name in ("cosine", "dot")
+    }
+    retriever = hybrid(modes, fusion=fusion, weights=[1.0, 2.0])
+    retriever.index(fake_texts(embeddings=rng.standard_normal((15, 6))))
+    queries = fake_texts(embeddings=rng.standard_normal((4, 6)))
+    searched = retriever.search(queries, 15)
+    found = retriever.rerank(queries, Ragged.from_rows([range(15)] * 4), 15)
+    assert found.documents.tolist() == searched.documents.tolist()
+    np.testing.assert_allclose(found.scores, searched.scores, atol=1e-5)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from harness.embedding.ragged import Ragged
 from harness.errors import BadInputError
 from harness.retrieval import inverted_index as module
 from harness.retrieval.inverted_index import InvertedIndex
@@ -104,4 +105,22 @@ def test_wide_indices_are_narrowed_where_they_fit():
     wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
     index = InvertedIndex(wide)
     assert index.postings.indices.dtype == index.postings.indptr.dtype == np.int32
-    assert module._with_small_indices(wide).indices.dtype == np.int32
+
+
+@given(documents=rows_of(6, 12), queries=rows_of(6, 5), data=st.data())
+def test_scores_of_candidates_equal_plain_sums(documents, queries, data):
+    rows = [
+        data.draw(st.lists(st.integers(0, len(documents) - 1), unique=True) if documents else none)
+        for none in [st.just([])]
+        for _ in queries
+    ]
+    scores, shared = InvertedIndex(csr(documents, 6)).score(csr(queries, 6), Ragged.from_rows(rows))
+    pairs = [
+        (query, documents[row]) for query, own in zip(queries, rows, strict=True) for row in own
+    ]
+    common = [
+        [query[token] * document[token] for token in query.keys() & document.keys()]
+        for query, document in pairs
+    ]
+    assert scores.tolist() == [sum(products) for products in common]
+    assert shared == sum(product != 0 for products in common for product in products)

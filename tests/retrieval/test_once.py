@@ -84,4 +84,13 @@ def test_the_rest_is_passed_on(inner, fake_texts):
     once.tokenise(queries)
     once.encode(queries)
     assert inner.calls == [("tokenise", queries), ("encode", queries)]
-    assert once.work(queries) is WORK
+    assert once.work(queries) is once.work(queries, "candidates") is WORK
+    assert inner.calls[2:] == [("work", queries, None), ("work", queries, "candidates")]
+
+
+def test_candidates_are_reranked_each_time(inner, fake_texts, pairs):
+    """They may be others the next time, and nothing but the texts is kept with the queries."""
+    once, queries = OnceRetriever(inner), fake_texts(texts=["q"])
+    for candidates in ("some", "others"):
+        assert pairs(once.rerank(queries, candidates, 1)) == [[(0, 2.0)]]
+    assert inner.calls == [("rerank", queries, "some", 1), ("rerank", queries, "others", 1)]

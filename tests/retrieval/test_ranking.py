@@ -65,6 +65,24 @@ def test_ties_are_ordered_by_document():
     assert found.scores.tolist() == [[2, 1, 1]]
 
 
+@given(given=candidates(), k=st.integers(0, 15))
+def test_descending_ties_equal_a_plain_sort(pairs, given, k):
+    documents, scores = given
+    found = ranked(documents, scores, k, descending_ties=True)
+    assert found.documents.shape == (len(documents), k)
+    for row in range(len(documents)):
+        both = zip(documents[row].tolist(), scores[row].tolist(), strict=True)
+        real = [(d, s) for d, s in both if d >= 0]
+        assert pairs(found)[row] == sorted(real, key=lambda pair: (-pair[1], -pair[0]))[:k]
+        assert (found.documents[row, len(real) :] == -1).all()
+
+
+def test_descending_ties_of_the_first_and_the_last_row_that_there_may_be():
+    rows = np.array([[0, 2**31 - 1, -1]], np.int32)
+    found = ranked(rows, np.zeros((1, 3), np.float32), 3, descending_ties=True)
+    assert found.documents.tolist() == [[2**31 - 1, 0, -1]]
+
+
 def test_negative_zero_ties_with_zero():
     found = ranked(np.array([[4, 2]], np.int32), np.array([[0.0, -0.0]], np.float32), 2)
     assert found.documents.tolist() == [[2, 4]]
