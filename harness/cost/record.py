@@ -128,7 +128,7 @@ def _combined(name: str, parts: Sequence[Mapping[str, Any]]) -> float | None:
     elif name in _MEAN_OVER_QUERIES:
         weights = [part["queries"] for part in parts]
     elif name in _MEAN_OVER_TIME:
-        rates = [part["documents_per_second"] for part in parts]
+        rates = [part.get("documents_per_second") for part in parts]
         if not all(rates):
             return None
         weights = [part["documents"] / rate for part, rate in zip(parts, rates, strict=True)]

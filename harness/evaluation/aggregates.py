@@ -40,8 +40,9 @@ def combine(task: AbsTaskAggregate, parts: Sequence[StoredResult]) -> Evaluated:
 
 
 def says_the_same(stored: StoredResult, combined: Evaluated) -> bool:
-    """Whether a stored result of an aggregate is still that of its parts."""
-    return _main_scores(stored.result) == _main_scores(combined.result.model_dump())
+    """Whether a stored result of an aggregate is still that of its parts, cost included."""
+    scores = _main_scores(stored.result) == _main_scores(combined.result.model_dump())
+    return scores and stored.cost == combined.cost
 
 
 def _main_scores(result: Mapping[str, Any]) -> list[Any]:

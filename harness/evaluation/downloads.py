@@ -24,14 +24,14 @@ _REMEDY = (
 
 
 class UnreachableDataError(TaskFailedError):
-    """A task's data are neither in the cache nor to be had from the hub.
+    """A task's data are not in the cache, and no hub answers.
 
     Attributes:
         dataset: The data set's name on the hub.
     """
 
-    def __init__(self, dataset: str, reason: str) -> None:
-        super().__init__(f"its data set {dataset} cannot be loaded ({reason}); {_REMEDY}")
+    def __init__(self, dataset: str) -> None:
+        super().__init__(f"its data set {dataset} is in no cache and no hub answers; {_REMEDY}")
         self.dataset = dataset
 
 
@@ -45,7 +45,8 @@ class DataLoader:
         """Load a task's data, unless they are loaded.
 
         Raises:
-            UnreachableDataError: If the data cannot be had.
+            UnreachableDataError: If the data are not in the cache and no hub answers.
+            TaskFailedError: If a hub answers, but the data cannot be loaded.
         """
         if task.data_loaded:
             return
@@ -58,8 +59,12 @@ class DataLoader:
         try:
             task.load_data()
         except Exception as error:
-            reason = brief(error) if self._reachable else "no hub answers, no cache has it"
-            raise UnreachableDataError(str(task.metadata.dataset["path"]), reason) from error
+            dataset = str(task.metadata.dataset["path"])
+            if not self._reachable:
+                raise UnreachableDataError(dataset) from error
+            raise TaskFailedError(
+                f"its data set {dataset} cannot be loaded ({brief(error)}); {_REMEDY}"
+            ) from error
 
 
 def unreachable_line(missing: Sequence[tuple[str, str]], others: Sequence[str]) -> str:

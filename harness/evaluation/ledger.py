@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from harness.cost.hardware import git_commit, hardware_record, software_record
+from harness.evaluation.aggregates import parts_of
 from harness.evaluation.bridge import model_meta
 from harness.evaluation.evaluators import Evaluated, applicable, ranks
 from harness.evaluation.experiment import (
@@ -55,9 +56,13 @@ class Ledger:
         self._head = head
         data = task.metadata.revision if is_local(task) else None
         found = experiments(config, encoder, head, data=data)
+        parts = parts_of([task])  # itself, unless it is an aggregate
         self.experiments: dict[str, Experiment] = {
-            mode: found[mode] for mode in applicable(task, config.retrieval)
+            mode: experiment
+            for mode, experiment in found.items()
+            if all(mode in applicable(part, config.retrieval) for part in parts)
         }
+        self._asked = places_of(task)  # the task may be widened later
 
     @property
     def uses_model(self) -> bool:
@@ -111,7 +116,6 @@ class Ledger:
             kept: Modes whose results were there before the run.
         """
         space = settings_hash(encoder_settings(self.encoder)) if self.uses_model else ""
-        asked = places_of(self.task)
         return [
             row
             for mode, result in finished.items()
@@ -122,7 +126,7 @@ class Ledger:
                 encoder=space,
                 kept=mode in kept,
             )
-            if not asked or (row.split, row.subset) in asked
+            if not self._asked or (row.split, row.subset) in self._asked
         ]
 
     def _path(self, mode: str) -> Path:

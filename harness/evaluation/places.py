@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mteb.abstasks import AbsTaskBitextMining
-
 if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
 
@@ -14,13 +12,8 @@ if TYPE_CHECKING:
 
 
 def places_of(task: AbsTask) -> set[Place]:
-    """The places that a task is evaluated at.
-
-    A parallel bitext task names its pairs of languages only once its data are there, and an
-    aggregate has the place that mteb gives it: both have none here.
-    """
-    parallel = isinstance(task, AbsTaskBitextMining) and task.parallel_subsets
-    if parallel or task.is_aggregate:
+    """The places that a task is evaluated at; none of an aggregate, which has those mteb gives it."""
+    if task.is_aggregate:
         return set()
     return {(split, subset) for split in task.eval_splits for subset in task.hf_subsets}
 

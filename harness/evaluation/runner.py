@@ -97,7 +97,10 @@ class Runner:
         with run_manifest(self._results, asked, outcome):
             self._run_all(parts, outcome)
             for aggregate in aggregates:
-                self._combine(aggregate, outcome)
+                try:
+                    self._combine(aggregate, outcome)
+                except Exception as error:
+                    self._note_failure(aggregate, error, outcome)
         outcome.rows = with_ratios(outcome.rows)
         return outcome
 
@@ -143,17 +146,20 @@ class Runner:
             except UnreachableDataError as error:
                 missing.append((name, error.dataset))
             except Exception as error:
-                if self.config.debug:
-                    traceback.print_exc()
                 if isinstance(error, BadInputError):
                     refused.append(error)
-                outcome.failed.append(f"{name}: {explain(error)}")
+                self._note_failure(task, error, outcome)
         if missing:
             without = {name for name, _ in missing}
             others = [t.metadata.name for t in tasks if t.metadata.name not in without]
             outcome.failed.append(unreachable_line(missing, others))
         if refused and len(refused) == len(tasks):
             raise refused[0]
+
+    def _note_failure(self, task: AbsTask, error: Exception, outcome: RunOutcome) -> None:
+        if self.config.debug:
+            traceback.print_exc()
+        outcome.failed.append(f"{task.metadata.name}: {explain(error)}")
 
     def _run_task(self, task: AbsTask, outcome: RunOutcome) -> None:
         """Evaluate a task's missing modes; rows of those that finish stay, whatever comes after."""

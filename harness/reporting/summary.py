@@ -59,8 +59,8 @@ class ModeMeans:
 def means(rows: Sequence[ResultRow]) -> list[ModeMeans]:
     """Every mode's means over the main scores of tasks, as mteb averages them.
 
-    A task's score is the mean over its subsets of each split, then over its splits; a part of an
-    aggregate counts as nothing of its own. A mean over tasks of which one has no score is none.
+    A task's score is the mean over all its splits and subsets; a part of an aggregate counts as
+    nothing of its own. A mean over tasks of which one has no score is none.
 
     Args:
         rows: One model's rows; tasks and types are all that any mode has a row of.
@@ -115,13 +115,10 @@ def print_means(rows: Sequence[ResultRow]) -> None:
 
 def _task_scores(rows: Iterable[ResultRow]) -> Mapping[str, float | None]:
     """Task to score, see `means`."""
-    places: dict[str, dict[str, list[float | None]]] = {}
+    places: dict[str, list[float | None]] = {}
     for row in rows:
-        places.setdefault(row.task, {}).setdefault(row.split, []).append(row.value)
-    return {
-        task: _mean([_mean(values).value for values in splits.values()]).value
-        for task, splits in places.items()
-    }
+        places.setdefault(row.task, []).append(row.value)
+    return {task: _mean(values).value for task, values in places.items()}
 
 
 def _mean(values: Sequence[float | None]) -> Mean:

@@ -1,6 +1,8 @@
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from harness.errors import BadInputError
 from harness.evaluation.results import StoredResult
 from harness.evaluation.rows import ResultRow, result_rows, with_ratios
 
@@ -93,7 +95,52 @@ def test_kept_rows_encoded_nothing_now():
     assert kept.cost["texts_encoded"] == 7
 
 
-def test_unknown_metric():
-    scores = {"test": [{"hf_subset": "en", "ndcg_at_10": 0.5}]}
-    with pytest.raises(BadInputError, match="'mrr_at_7' is unknown; choose from: ndcg_at_10"):
-        result_rows(stored(scores), metrics=("mrr_at_7",), model="m", encoder="e", kept=False)
+def test_a_metric_that_the_type_of_task_does_not_have_gives_no_row():
+    scores = {"test": [{"hf_subset": "en", "accuracy": 0.5, "f1": 0.25}]}
+    rows = result_rows(
+        stored(scores),
+        metrics=("accuracy", "ndcg_at_10", "f1", "recall_at_100"),
+        model="m",
+        encoder="e",
+        kept=False,
+    )
+    assert [(r.metric, r.value, r.main) for r in rows] == [
+        ("accuracy", 0.5, True),
+        ("f1", 0.25, False),
+    ]
+
+
+def test_a_metric_of_one_place_alone_gives_that_row():
+    scores = {
+        "test": [
+            {"hf_subset": "en", "accuracy": 0.5},
+            {"hf_subset": "de", "accuracy": 0.75, "f1": 0.25},
+        ]
+    }
+    rows = result_rows(
+        stored(scores), metrics=("accuracy", "f1"), model="m", encoder="e", kept=False
+    )
+    assert [(r.subset, r.metric) for r in rows] == [
+        *(("en", "accuracy"), ("de", "accuracy"), ("de", "f1"))
+    ]
+
+
+def test_a_result_without_its_main_metric_is_refused(refusal):
+    scores = {"test": [{"hf_subset": "en", "accuracy": 0.5}]}
+    broken = replace(stored(scores), path=Path("results/t.json"))
+    message = refusal(
+        lambda: result_rows(broken, metrics=("ndcg_at_10",), model="m", encoder="e", kept=False)
+    )
+    assert message == (
+        "results/t.json holds no ndcg_at_10, the main metric of t; delete it and it will be "
+        "computed again"
+    )
+
+
+def test_the_type_of_the_task_is_told_where_the_result_tells_it():
+    scores = {"test": [{"hf_subset": "en", "accuracy": 0.5}]}
+    old = stored(scores)
+    new = replace(old, experiment=old.experiment | {"task_type": "Classification"})
+    for one, kind in ((old, ""), (new, "Classification")):
+        (found,) = result_rows(one, metrics=("accuracy",), model="m", encoder="e", kept=False)
+        assert (found.task_type, found.part_of) == (kind, "")

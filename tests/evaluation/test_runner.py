@@ -1,14 +1,46 @@
 import json
+import shutil
 from pathlib import Path
 
+import datasets
 import mteb
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from huggingface_hub import constants
+from hydra import compose, initialize_config_dir
 
+from harness.cli import config_folder
+from harness.config import RunConfig, parse
 from harness.errors import BadInputError
+from harness.evaluation import downloads
 from harness.evaluation.runner import Runner
+from tests.evaluation import every_type
+from tests.evaluation.conftest import DOCUMENTS, QUERIES, write_folder
+
+
+@pytest.fixture
+def tiny_config(run_config, tiny_bert):
+    """`run_config` of a random model of 16 dimensions, for what needs no good embeddings."""
+    tiny = ("model=local", f"model.path={tiny_bert}", "pooling=mean", "head=ridge")
+    return lambda *overrides: run_config(*tiny, *overrides)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Writes folders of `every_type` by name and gives the override that names them."""
+
+    def write(*names):
+        paths = []
+        for name in names:
+            folder = tmp_path / name
+            if not folder.exists():
+                every_type.write_folder(folder, every_type.FOLDERS[name])
+            paths.append(str(folder))
+        return f"tasks.path=[{','.join(paths)}]"
+
+    return write
 
 
 def values(outcome):
@@ -29,14 +61,14 @@ def test_four_modes_from_one_encoding_pass(run_config):
         assert row.ratio == pytest.approx(row.value / dense.value)
 
 
-def test_second_run_keeps_everything(run_config, tmp_path, monkeypatch):
-    first = Runner(run_config()).run()
+def test_second_run_keeps_everything(tiny_config, tmp_path, monkeypatch):
+    first = Runner(tiny_config()).run()
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "results").glob("*/*/*/*/*")}
     monkeypatch.setattr(
         "harness.embedding.transformers_backend.TransformersBackend.embed",
         lambda *_, **__: pytest.fail("a text was encoded again"),
     )
-    second = Runner(run_config()).run()
+    second = Runner(tiny_config()).run()
     assert (second.computed, second.kept) == (0, 4)
     assert second.texts_encoded == 0
     assert values(second) == values(first)
@@ -45,12 +77,27 @@ def test_second_run_keeps_everything(run_config, tmp_path, monkeypatch):
     assert after == before
 
 
-def test_store_serves_a_run_with_other_retrieval_settings(run_config):
-    Runner(run_config()).run()
-    outcome = Runner(run_config("retrieval.aligned_sparse.query_weight=idf")).run()
+def test_store_serves_a_run_with_other_retrieval_settings(tiny_config):
+    Runner(tiny_config()).run()
+    outcome = Runner(tiny_config("retrieval.aligned_sparse.query_weight=idf")).run()
     assert (outcome.computed, outcome.kept) == (1, 3)
     assert outcome.texts_encoded == 0
     assert outcome.texts_read == 6  # inference-free: the queries' embeddings are not even read
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tiny_bert):
+    """Results and store of a run of the toy collection, as `tiny_config` makes it."""
+    place = tmp_path_factory.mktemp("finished")
+    overrides = [
+        *("tasks=folder", f"tasks.path={write_folder(place / 'toy')}", "cost=off"),
+        *(f"results_dir={place}/results", f"store_dir={place}/store", "backend.device=cpu"),
+        *("model=local", f"model.path={tiny_bert}", "pooling=mean", "head=ridge"),
+    ]
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        composed = compose("run", overrides=overrides)
+    assert Runner(parse(RunConfig, composed, where="")).run().computed == 4
+    return place
 
 
 @pytest.mark.parametrize(
@@ -58,7 +105,7 @@ def test_store_serves_a_run_with_other_retrieval_settings(run_config):
     [
         ("retrieval.bm25.k1=1.2", 2),  # hybrid fuses it
         ("retrieval.dense.similarity=dot", 2),
-        ("model.normalize=false", 0),  # cosine normalises anyway
+        ("model.normalize=true", 2),  # dense, and hybrid that fuses it
         ("model.name=other/name", 3),  # filed under another name
         ("retrieval.hybrid.rrf_k=7", 0),  # minmax does not use it
         ("retrieval.hybrid.weights=[2,2]", 0),
@@ -70,11 +117,16 @@ def test_store_serves_a_run_with_other_retrieval_settings(run_config):
         ("backend.token_budget=64", 0),
         ("metrics=[recall_at_100]", 0),
         ("format=json", 0),
+        ("published=null", 0),
+        ("published_tolerance=1", 0),
+        ("tasks.types=[Retrieval]", 0),
     ],
 )
-def test_what_can_change_a_score_is_recomputed(run_config, override, computed):
-    Runner(run_config()).run()
-    assert Runner(run_config(override)).run().computed == computed
+def test_what_can_change_a_score_is_recomputed(finished, tiny_config, tmp_path, override, computed):
+    for name in ("results", "store"):
+        shutil.copytree(finished / name, tmp_path / name)
+    outcome = Runner(tiny_config(override)).run()
+    assert (outcome.computed, outcome.kept) == (computed, 4 - computed)
 
 
 def garden(toy_folder):
@@ -113,8 +165,8 @@ def test_a_pinned_task_of_new_data_is_recomputed_and_the_old_result_kept(
     assert (kept[0].with_suffix("") / "rankings.parquet").exists()
 
 
-def test_mteb_result_cache_reads_equal_scores(run_config, tmp_path):
-    outcome = Runner(run_config("metrics=[recall_at_100,map_at_10]")).run()
+def test_mteb_result_cache_reads_equal_scores(tiny_config, tmp_path):
+    outcome = Runner(tiny_config("metrics=[recall_at_100,map_at_10]")).run()
     cache = mteb.ResultCache(tmp_path)
     loaded = cache.load_results(include_remote=False, load_experiments="match_name")
     found = {}
@@ -139,8 +191,8 @@ def test_mteb_result_cache_reads_equal_scores(run_config, tmp_path):
         assert result.get_score() == values(outcome)[mode]
 
 
-def test_results_are_strict_json_with_everything_beside_them(run_config, tmp_path):
-    Runner(run_config()).run()
+def test_results_are_strict_json_with_everything_beside_them(tiny_config, tmp_path):
+    Runner(tiny_config("model.max_length=48")).run()
 
     def refuse(constant):
         raise AssertionError(constant)
@@ -156,19 +208,21 @@ def test_results_are_strict_json_with_everything_beside_them(run_config, tmp_pat
             "cost.json",
             "environment.json",
             "experiment.json",
+            "per_query.parquet",
+            "qrels.parquet",
             "rankings.parquet",
         }
         config = yaml.safe_load((result.with_suffix("") / "config.yaml").read_text())
-        assert config["model"]["max_length"] == 256
+        assert config["model"]["max_length"] == 48
         environment = json.loads((result.with_suffix("") / "environment.json").read_text())
         assert environment["software"]["mteb"]
         assert environment["hardware"]["cores"] >= 1
 
 
-def test_stored_rankings_give_the_stored_score(run_config, tmp_path):
+def test_stored_rankings_give_the_stored_score(tiny_config, tmp_path):
     import pytrec_eval
 
-    outcome = Runner(run_config()).run()
+    outcome = Runner(tiny_config()).run()
     qrels = {
         "q1": {"cats": 1},
         "q2": {"bread": 2, "rain": 0},
@@ -247,9 +301,9 @@ def test_latency_that_was_left_out_is_measured_later_with_equal_scores(run_confi
     assert again.kept == 1
 
 
-def test_the_name_of_a_model_does_not_make_it_encode_again(run_config):
-    Runner(run_config()).run()
-    renamed = Runner(run_config("model.name=other/name")).run()
+def test_the_name_of_a_model_does_not_make_it_encode_again(tiny_config):
+    Runner(tiny_config()).run()
+    renamed = Runner(tiny_config("model.name=other/name")).run()
     assert (renamed.texts_encoded, renamed.computed) == (0, 3)
 
 
@@ -264,8 +318,6 @@ def test_throughput_of_a_corpus_with_repeated_texts(run_config, toy_folder):
 
 
 def other_folder(tmp_path, toy_folder, text):
-    import shutil
-
     other = Path(shutil.copytree(toy_folder, tmp_path / "other"))
     corpus = other / "corpus.jsonl"
     corpus.write_text(corpus.read_text().replace("Bread is baked", text))
@@ -289,54 +341,208 @@ def refuse_texts_with(monkeypatch, word, error):
 @pytest.mark.parametrize("error", [BadInputError("no good"), KeyError("bug")])
 @pytest.mark.parametrize("order", [["toy", "other"], ["other", "toy"]])
 def test_one_task_that_breaks_leaves_the_others(
-    run_config, toy_folder, tmp_path, monkeypatch, error, order
+    tiny_config, toy_folder, tmp_path, monkeypatch, error, order
 ):
     other_folder(tmp_path, toy_folder, "Basalt is baked")
     refuse_texts_with(monkeypatch, "Basalt", error)
     paths = ",".join(str(tmp_path / name) for name in order)
-    outcome = Runner(run_config(f"tasks.path=[{paths}]", "retrieval=[dense]")).run()
+    outcome = Runner(tiny_config(f"tasks.path=[{paths}]", "retrieval=[dense]")).run()
     assert [row.task for row in outcome.rows] == ["toy"]
     assert len(outcome.failed) == 1
     assert outcome.failed[0].startswith("other: ")
 
 
-def test_bad_input_in_every_task_is_bad_input(run_config, monkeypatch, tmp_path):
+def test_bad_input_in_every_task_is_bad_input(tiny_config, monkeypatch, tmp_path):
     refuse_texts_with(monkeypatch, "Bread", BadInputError("no good"))
     with pytest.raises(BadInputError, match="no good"):
-        Runner(run_config("retrieval=[dense]")).run()
+        Runner(tiny_config("retrieval=[dense]")).run()
     assert not (tmp_path / "results").exists()
 
 
-def test_rows_of_the_modes_before_a_failure_are_kept(run_config, monkeypatch):
+def test_rows_of_the_modes_before_a_failure_are_kept(tiny_config, monkeypatch):
     refuse_texts_with(monkeypatch, "Bread", KeyError("bug"))
-    outcome = Runner(run_config("retrieval=[dense,bm25]")).run()
+    outcome = Runner(tiny_config("retrieval=[dense,bm25]")).run()
     assert outcome.rows == []
-    outcome = Runner(run_config("retrieval=[bm25]")).run()
+    outcome = Runner(tiny_config("retrieval=[bm25]")).run()
     assert [row.mode for row in outcome.rows] == ["bm25"]
-    again = Runner(run_config("retrieval=[dense,bm25]")).run()
+    again = Runner(tiny_config("retrieval=[dense,bm25]")).run()
     assert [row.mode for row in again.rows] == ["bm25"]
     assert "unexpected KeyError" in again.failed[0]
 
 
-def test_an_unreachable_data_set_fails_alone(run_config, tmp_path, monkeypatch):
-    """mteb's SciFact needs a hub; the folder beside it is still evaluated."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(
-        "mteb.abstasks.retrieval.AbsTaskRetrieval.load_data",
-        lambda *_, **__: (_ for _ in ()).throw(ConnectionError("no hub")),
+REMEDY = downloads._REMEDY
+
+
+@pytest.fixture
+def no_hub(tmp_path, monkeypatch):
+    """No hub answers, and no cache has anything; the switches are as before afterwards."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+
+
+def toy_data(task):
+    """Load the toy collection in the place of a public task's data."""
+    corpus = [{"id": i, "title": t, "text": x} for i, t, x in DOCUMENTS]
+    task.dataset = {
+        "default": {
+            "test": {
+                "corpus": datasets.Dataset.from_list(corpus),
+                "queries": datasets.Dataset.from_list(
+                    [{"id": i, "text": x} for i, x, _ in QUERIES]
+                ),
+                "relevant_docs": {i: dict(grades) for i, _, grades in QUERIES},
+                "top_ranked": None,
+            }
+        }
+    }
+    task.data_loaded = True
+
+
+def test_an_unreachable_data_set_fails_alone(
+    tiny_config, toy_folder, tmp_path, monkeypatch, no_hub, capsys
+):
+    """mteb's SCIDOCS needs a hub; the folders beside it are evaluated, and are kept later."""
+    other_folder(tmp_path, toy_folder, "Basalt is baked")
+    overrides = (
+        *(f"tasks.path=[{toy_folder},{tmp_path / 'other'}]", "tasks.names=[SCIDOCS]"),
+        "retrieval=[dense,bm25]",
     )
-    outcome = Runner(run_config("retrieval=[bm25]", "tasks.names=[SciFact]")).run()
-    assert outcome.computed == 1
-    assert len(outcome.failed) == 1
-    assert "SciFact" in outcome.failed[0]
-    assert "tasks.path=[DIR" in outcome.failed[0]
-    manifest = json.loads(next((tmp_path / "results" / "runs").glob("*.json")).read_text())
+    outcome = Runner(tiny_config(*overrides)).run()
+    assert [(row.task, row.mode) for row in outcome.rows] == [
+        *(("toy", "dense"), ("toy", "bm25"), ("other", "dense"), ("other", "bm25"))
+    ]
+    assert (outcome.computed, outcome.kept) == (4, 0)
+    assert outcome.failed == [
+        f"no data for SCIDOCS (mteb/scidocs): {REMEDY}; run all the same: toy, other"
+    ]
+    (path,) = (tmp_path / "results" / "runs").glob("*.json")
+    manifest = json.loads(path.read_text())
     assert manifest["status"] == "partial"
+    assert manifest["failed"] == outcome.failed
+    assert not list((tmp_path / "results").rglob("SCIDOCS*"))
+
+    monkeypatch.setattr(type(mteb.get_task("SCIDOCS")), "load_data", toy_data)
+    monkeypatch.setattr(type(mteb.get_task("SCIDOCS")), "unload_data", lambda task: None)
+    capsys.readouterr()
+    again = Runner(tiny_config(*overrides)).run()
+    assert (again.computed, again.kept, again.failed) == (2, 4, [])
+    assert capsys.readouterr().err.splitlines() == ["SCIDOCS: dense", "SCIDOCS: bm25"]
+    assert [row.task for row in again.rows if not row.kept] == ["SCIDOCS", "SCIDOCS"]
+    before = {(row.task, row.mode): row.value for row in outcome.rows}
+    assert {(row.task, row.mode): row.value for row in again.rows if row.kept} == before
+    kept = Runner(tiny_config(*overrides)).run()
+    assert (kept.computed, kept.kept) == (0, 6)
+
+
+def test_unreachable_data_sets_share_a_line(tiny_config, no_hub):
+    names = "SCIDOCS,STS12,STS17,BUCC.v2,Banking77Classification,SummEval,SICK-R"
+    outcome = Runner(tiny_config("retrieval=[dense]", f"tasks.names=[{names}]")).run()
+    assert [row.task for row in outcome.rows] == ["toy"]
+    assert outcome.failed == [
+        "no data for SCIDOCS (mteb/scidocs), STS12 (mteb/sts12-sts), "
+        "STS17 (mteb/sts17-crosslingual-sts), BUCC.v2 (mteb/bucc-bitext-mining), Banking77Classification (mteb/banking77) and 2 "
+        f"more: {REMEDY}; run all the same: toy"
+    ]
+
+
+def test_nothing_but_unreachable_data_sets(tiny_config, no_hub):
+    overrides = ("tasks.path=null", "tasks.names=[SCIDOCS]", "retrieval=[bm25]")
+    outcome = Runner(tiny_config(*overrides)).run()
+    assert outcome.rows == []
+    assert outcome.failed == [f"no data for SCIDOCS (mteb/scidocs): {REMEDY}"]
+
+
+def test_a_broken_data_set_of_a_hub_that_answers_has_its_reason(tiny_config, monkeypatch):
+    def broken(task, **_):
+        raise ValueError("Split test not found in ['train']")
+
+    monkeypatch.setattr(downloads, "_hub_answers", lambda: True)
+    monkeypatch.setattr(type(mteb.get_task("SCIDOCS")), "load_data", broken)
+    outcome = Runner(tiny_config("retrieval=[bm25]", "tasks.names=[SCIDOCS]")).run()
+    assert [row.task for row in outcome.rows] == ["toy"]
+    assert outcome.failed == [
+        "SCIDOCS: its data set mteb/scidocs cannot be loaded (Split test not found in ['train']); "
+        + REMEDY
+    ]
+
+
+def said(capsys):
+    """The lines on standard error, those of progress left out."""
+    return [line for line in capsys.readouterr().err.splitlines() if ": only for" in line]
+
+
+def test_modes_that_rank_have_no_row_of_tasks_that_do_not(tiny_config, folders, capsys):
+    outcome = Runner(tiny_config(folders("sts", "pairs"))).run()
+    assert outcome.failed == []
+    assert [(row.task, row.mode) for row in outcome.rows] == [
+        *(("sts", "dense"), ("sts", "aligned_sparse")),
+        *(("pairs", "dense"), ("pairs", "aligned_sparse")),
+    ]
+    assert (outcome.computed, outcome.kept) == (4, 0)
+    line = "hybrid, bm25: only for tasks that rank documents, not for sts, pairs"
+    assert said(capsys) == [line]
+    again = Runner(tiny_config(folders("sts", "pairs"))).run()
+    assert (again.computed, again.kept) == (0, 4)
+    assert said(capsys) == [line]
+
+
+@pytest.mark.parametrize(
+    ("modes", "named"), [("[bm25]", "bm25"), ("[bm25,second]", "bm25, second")]
+)
+def test_modes_that_rank_alone_on_tasks_that_do_not_are_refused(
+    tiny_config, folders, tmp_path, refusal, modes, named
+):
+    config = tiny_config(folders("sts"), "retrieval=[bm25]")
+    if modes != "[bm25]":
+        config.retrieval["second"] = config.retrieval["bm25"]
+    message = refusal(lambda: Runner(config).run())
+    assert message == (
+        f"no task of this run has documents to rank, which is all that {named} can do; add dense "
+        "or aligned_sparse to retrieval=[...]"
+    )
+    assert not (tmp_path / "results").exists()
+
+
+def test_bm25_on_tasks_of_which_one_ranks(tiny_config, folders, capsys):
+    outcome = Runner(tiny_config(folders("sts", "search", "lists"), "retrieval=[bm25]")).run()
+    assert said(capsys) == ["bm25: only for tasks that rank documents, not for sts"]
+    assert [(row.task, row.task_type, row.mode) for row in outcome.rows] == [
+        ("search", "Retrieval", "bm25"),
+        ("lists", "Reranking", "bm25"),
+    ]
+    assert outcome.failed == []
+
+
+def test_ranking_modes_on_ranking_tasks_say_nothing(tiny_config, folders, capsys):
+    Runner(tiny_config(folders("search"), "retrieval=[bm25]")).run()
+    assert said(capsys) == []
+
+
+def test_metrics_of_several_types_of_task(tiny_config, folders):
+    overrides = (
+        *(folders("search", "classes", "sts"), "retrieval=[dense]"),
+        "metrics=[recall_at_100,accuracy,f1,cosine_pearson,accuracy]",
+    )
+    outcome = Runner(tiny_config(*overrides)).run()
+    assert [(row.task, row.metric, row.main) for row in outcome.rows] == [
+        *(("search", "ndcg_at_10", True), ("search", "recall_at_100", False)),
+        ("search", "accuracy", False),  # mteb's: whether the first document is relevant
+        *(("classes", "accuracy", True), ("classes", "f1", False)),
+        *(("sts", "cosine_spearman", True), ("sts", "cosine_pearson", False)),
+    ]
+    assert [row.task_type for row in outcome.rows] == [
+        *["Retrieval"] * 3,
+        *["Classification"] * 2,
+        *["STS"] * 2,
+    ]
+    assert all(row.ratio == 1.0 for row in outcome.rows)
 
 
 def test_two_folders_of_one_name_are_refused(run_config, toy_folder, tmp_path):
-    import shutil
-
     other = shutil.copytree(toy_folder, tmp_path / "elsewhere" / "toy")
     with pytest.raises(BadInputError, match="two tasks are called 'toy'"):
         Runner(run_config(f"tasks.path=[{toy_folder},{other}]")).run()
@@ -351,17 +557,11 @@ def test_unreadable_result_is_named(run_config, tmp_path):
         Runner(run_config("retrieval=[bm25]")).run()
 
 
-def test_stories_runs_through_its_lm_head(run_config):
-    import os
-
-    shared = Path(os.environ.get("HARNESS_SHARED", Path(__file__).parents[3] / "shared"))
-    folder = shared / "models" / "stories260K"
-    if not folder.exists():
-        pytest.skip(f"{folder} is absent")
+def test_stories_runs_through_its_lm_head(run_config, stories):
     outcome = Runner(
         run_config(
             "model=local",
-            f"model.path={folder}",
+            f"model.path={stories}",
             "head=lm_head",
             "retrieval.aligned_sparse.query_expansion=8",
         )
