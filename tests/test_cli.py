@@ -71,6 +71,13 @@ def run_toy(harness, tmp_path):
     return run
 
 
+@pytest.fixture
+def run_tiny(run_toy, tiny_bert):
+    """`run_toy` with a random model of 16 dimensions, for what needs no good embeddings."""
+    tiny = ("model=local", f"model.path={tiny_bert}", "pooling=mean", "head=ridge")
+    return lambda *overrides: run_toy(*tiny, *overrides)
+
+
 def results(tmp_path):
     folder = tmp_path / "results"
     return sorted(folder.rglob("*")) if folder.exists() else []
@@ -145,15 +152,15 @@ def test_table_on_standard_output(run_toy):
     assert "commit" in out
 
 
-def test_cfg_job_shows_the_configuration(run_toy, tmp_path):
-    status, out, _ = run_toy("--cfg", "job")
+def test_cfg_job_shows_the_configuration(run_tiny, tmp_path):
+    status, out, _ = run_tiny("--cfg", "job")
     assert status == 0
     assert "kind: ridge" in out
     assert results(tmp_path) == []
 
 
-def test_nothing_is_written_outside_the_folders_asked_for(run_toy, tmp_path):
-    run_toy("results_dir=deep/results")
+def test_nothing_is_written_outside_the_folders_asked_for(run_tiny, tmp_path):
+    run_tiny("results_dir=deep/results")
     assert {path.name for path in tmp_path.iterdir()} == {"toy", "store", "deep"}
 
 
@@ -171,16 +178,16 @@ def test_completion(harness, monkeypatch):
     assert "title=" in complete("harness report t")
 
 
-def test_sweep_shares_the_encoding(run_toy, tmp_path):
-    status, out, _ = run_toy("-m", "format=json", "retrieval.aligned_sparse.doc_top_k=8,16")
+def test_sweep_shares_the_encoding(run_tiny, tmp_path):
+    status, out, _ = run_tiny("-m", "format=json", "retrieval.aligned_sparse.doc_top_k=8,16")
     assert status == 0
     rows = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     assert len(rows) == 8
     assert [row["encoded_now"] for row in rows[4:]] == [0] * 4
 
 
-def test_sweep_with_a_bad_job_finishes_the_others(run_toy):
-    status, out, _ = run_toy("-m", "format=json", "retrieval.bm25.b=7,0.75")
+def test_sweep_with_a_bad_job_finishes_the_others(run_tiny):
+    status, out, _ = run_tiny("-m", "format=json", "retrieval.bm25.b=7,0.75")
     assert status != 0
     assert sum(line.startswith("{") for line in out.splitlines()) == 4
 
@@ -247,6 +254,7 @@ BAD_SETTINGS = [
     ("tasks.empty_text=maybe", "tasks.empty_text"),
     ("tasks.path=/nowhere", "/nowhere"),
     ("metrics=[ndcg_at_7]", "ndcg_at_7"),
+    ("info=perhaps", "info"),
     ("format=papyrus", "json"),
     ("cost.latency_queries=-1", "cost.latency_queries"),
     ("a b", "a b"),
@@ -298,6 +306,7 @@ def test_empty_texts_can_be_kept(harness, tmp_path):
         "tasks.empty_text=keep",
         "store_dir=store",
         "cost=off",
+        "retrieval=[dense,bm25]",
     )
     assert status == 0
 
@@ -358,13 +367,13 @@ def test_model_without_an_lm_head(run_toy, tmp_path):
         ("heads/ridge-*.safetensors", "delete"),
     ],
 )
-def test_damaged_cache_entries(run_toy, tmp_path, pattern, remedy):
-    assert run_toy()[0] == 0
+def test_damaged_cache_entries(run_tiny, tmp_path, pattern, remedy):
+    assert run_tiny()[0] == 0
     for path in (tmp_path / "store").glob(pattern):
         data = bytearray(path.read_bytes())
         data[-1] ^= 0xFF
         path.write_bytes(data)
-    status, _, err = run_toy("results_dir=again")
+    status, _, err = run_tiny("results_dir=again")
     assert status == 2
     assert remedy in last_line(err)
     assert str(tmp_path.name) in err or "store/" in err
@@ -428,21 +437,6 @@ def test_control_characters_do_not_reach_the_terminal(harness, tmp_path):
     assert status == 0
     assert "\x1b" not in out + err
     assert "a\\x1b[31mred\\nline" in out
-
-
-def test_processes_of_a_sweep_pass_their_status_on(run_toy):
-    status, _, _ = run_toy(
-        "-m", "hydra/launcher=joblib", "retrieval=[bm25]", "retrieval.bm25.b=7,0.75"
-    )
-    assert status == 2
-    status, _, err = run_toy(
-        "-m",
-        "hydra/launcher=joblib",
-        "tasks.names=[SciFact]",
-        "retrieval=[bm25]",
-        "retrieval.bm25.k1=1,2",
-    )
-    assert status == 1, err
 
 
 def test_a_key_press_ends_with_130(run_toy, monkeypatch):

@@ -289,6 +289,8 @@ def composed(main, *overrides):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose(main, overrides=list(overrides))
         missing = sorted(OmegaConf.missing_keys(config))
+        if not missing:
+            return config
         return compose(main, overrides=[*overrides, *(f"{key}=x" for key in missing)])
 
 
@@ -379,6 +381,15 @@ class TestRun:
         ("tasks.empty_text=drop", "empty_text"),
         ("model.max_length=2", "model.max_length"),
         ("metrics=ndcg", "metrics"),
+        ("metrics=[ndcg_at_7]", "metrics"),
+        ("metrics=[accuracy_at_10]", "metrics"),
+        ("metrics=[ndcg]", "metrics"),
+        ("info=perhaps", "info"),
+        ("check_published=true", "check_published"),
+        ("published=''", "published"),
+        ("published_tolerance=-0.1", "published_tolerance"),
+        ("published_tolerance=nan", "published_tolerance"),
+        ("published_names={toy: Other}", "published_names"),
         ("~tasks", "tasks"),
         ("~cost", "cost"),
     ]
@@ -395,6 +406,24 @@ class TestRun:
         assert config.head.kind == "ridge"
         assert config.tasks == TasksConfig()
         assert config.format == "table"
+        assert config.metrics == []
+        assert (config.info, config.published, config.check_published) == (False, None, False)
+
+    def test_metrics_of_every_type(self):
+        metrics = ["recall_at_100", "accuracy", "v_measure", "cosine_pearson", "max_ap", "p-MRR"]
+        assert parsed("run", f"metrics=[{','.join(metrics)}]").metrics == metrics
+
+    def test_published_scores(self):
+        names = "published_names={toy: NFCorpus, other: STS17/en-en}"
+        config = parsed("run", "published=DIR", names, "check_published=true")
+        assert config.published_names == {"toy": "NFCorpus", "other": "STS17/en-en"}
+
+    @pytest.mark.parametrize("official", ["''", "Task/", "/en", "3", "null", "[a]"])
+    def test_official_names_of_nothing(self, official, refusal):
+        config = composed("run", "published=DIR", f"published_names={{toy: {official}}}")
+        message = refusal(lambda: parse(RunConfig, config, where=""))
+        assert "published_names.toy=" in message
+        assert "names no task; write Task or Task/subset" in message
 
     def test_a_fusion_is_not_fused_again(self, refusal):
         config = OmegaConf.to_container(composed("run"))

@@ -34,7 +34,7 @@ class Mean:
     @property
     def text(self) -> str:
         """The value, or how many of the tasks there are: a mean over fewer is no mean of all."""
-        if self.of == 0:
+        if self.tasks == 0:
             return ABSENT
         return f"{self.value:.4f}" if self.value is not None else f"{self.tasks} of {self.of}"
 
@@ -99,7 +99,7 @@ def print_means(rows: Sequence[ResultRow]) -> None:
     table.add_column("mode")
     counts = {kind: found[0].by_type[kind].of for kind in types}
     for kind in types if len(types) > 1 else ():
-        table.add_column(printable(f"{kind} ({counts[kind]})"), justify="right")
+        table.add_column(Text(printable(f"{kind} ({counts[kind]})")), justify="right")
     table.add_column(f"mean of {found[0].over_tasks.of} tasks", justify="right")
     if len(types) > 1:
         table.add_column(f"mean of {len(types)} types", justify="right")

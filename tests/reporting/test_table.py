@@ -1,5 +1,6 @@
 import json
 
+from harness.evaluation.published import Comparison, PublishedScore
 from harness.evaluation.rows import ResultRow
 from harness.reporting.table import json_lines, print_comparison
 
@@ -75,3 +76,67 @@ def test_json_lines_hold_all_figures_and_no_nan(capsys):
     assert second["task"] == "Ü"
     assert "Ü" in out
     assert "NaN" not in out
+
+
+def titles(lines):
+    return [line for line in lines if line.startswith("org/model on")]
+
+
+def test_parts_are_left_out_where_their_whole_is_shown(capsys):
+    rows = [row(task="A", part_of="W"), row(task="B", part_of="W"), row(task="W"), row(task="X")]
+    assert titles(printed(capsys, rows)) == [
+        "org/model on W (test, default)",
+        "org/model on X (test, default)",
+    ]
+
+
+def test_parts_are_shown_where_their_whole_has_no_row(capsys):
+    rows = [row(task="A", part_of="W"), row(task="B", part_of="W")]
+    assert titles(printed(capsys, rows)) == [
+        "org/model on A (test, default)",
+        "org/model on B (test, default)",
+    ]
+
+
+def test_columns_that_no_mode_has_are_left_out_of_that_table_alone(capsys):
+    sts = row(task="S", metric="cosine_spearman", cost={"index_bytes": 2048})
+    lines = printed(capsys, [row(cost=COST), sts])
+    headers = [line for line in lines if line.startswith("mode")]
+    assert headers == [
+        "mode cosine_spearman of dense index",
+        "mode nDCG@10 of dense FLOPs/query ms/query index FLOPs/document",
+    ]
+    assert "dense 0.5000 100.0 % 2.00 KiB" in lines
+
+
+def test_a_note_stands_under_its_task_s_titles(capsys):
+    print_comparison([row(), row(task="U")], {"U": "mean pooling\n[x]"})
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    at = lines.index("org/model on U (test, default)")
+    assert lines[at + 1] == "mean pooling\\n[x]"
+    assert lines.count("mean pooling\\n[x]") == 1
+
+
+def test_json_lines_tell_the_published_score_of_their_row(capsys):
+    ours, other = row(value=0.5), row(task="U")
+    score = PublishedScore(
+        **{name: getattr(ours, name) for name in ("model", "task", "split", "subset", "metric")},
+        revision="r1",
+        value=0.25,
+        deviation=None,
+    )
+    json_lines([ours, other], [Comparison(ours, score, 0.001)])
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first["published"] == 0.25
+    assert first["difference"] == 0.25
+    assert first["published_revision"] == "r1"
+    assert not {"published", "difference", "published_revision"} & set(second)
+
+
+def test_json_lines_hold_every_field_of_a_row(capsys):
+    json_lines([row(task_type="STS", part_of="W", cost={"documents": 3})])
+    (line,) = capsys.readouterr().out.splitlines()
+    fields = json.loads(line)
+    own = set(ResultRow.__dataclass_fields__) - {"cost"}
+    assert set(fields) == own | {"documents"}
+    assert (fields["task_type"], fields["part_of"]) == ("STS", "W")
