@@ -63,20 +63,10 @@ def export(settings: DictConfig) -> int:
 
 def _results(results_dir: Path, done: _Done) -> list[StoredResult]:
     """Every result that can be read."""
-    from harness.evaluation.results import read_result
+    from harness.evaluation.results import read_result, result_paths
 
-    paths = sorted(
-        path
-        for path in results_dir.glob("*/*/experiments/*/*.json")
-        if path.name != "model_meta.json" and path.is_file()
-    )
-    if not paths:
-        raise BadInputError(
-            f"results_dir={results_dir} holds no results; run `harness run` first, or name another "
-            "folder with results_dir=DIR"
-        )
     results = []
-    for path in paths:
+    for path in result_paths(results_dir):
         try:
             stored = read_result(path)
         except BadInputError as error:
@@ -94,7 +84,15 @@ def _asked(results: list[StoredResult], tasks: list[str]) -> list[StoredResult]:
             raise BadInputError(
                 f"task={task} has no results; those that have: {', '.join(known) or 'none'}"
             )
+        if not any(_task(stored) == task and _ranks(stored) for stored in results):
+            raise BadInputError(f"task={task} ranks nothing, so there is no run to export")
     return [stored for stored in results if not tasks or _task(stored) in tasks]
+
+
+def _ranks(stored: StoredResult) -> bool:
+    from harness.evaluation.results import details_folder
+
+    return (details_folder(stored.path) / "rankings.parquet").exists()
 
 
 def _task(stored: StoredResult) -> str:
@@ -108,7 +106,7 @@ def _export(stored: StoredResult, folder: Path, done: _Done) -> None:
     from harness.evaluation.trec import read_scored, trec_id, write_trec_qrels, write_trec_run
 
     details = details_folder(stored.path)
-    if not (details / "rankings.parquet").exists():
+    if not _ranks(stored):
         done.unranked += 1
         return
     if not all((details / name).exists() for name in (PER_QUERY_FILE, QRELS_FILE)):

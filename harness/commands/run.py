@@ -93,16 +93,18 @@ def _list(config: RunConfig) -> int:
     from harness.reporting.listing import list_task, listing_lines, print_listing
 
     tasks = resolve_tasks(config.tasks, cache_dir=Path(config.store_dir) / "tasks")
-    expected = forecast(config, [size for task in tasks if (size := task_size(task))])
+    sizes = [task_size(task) for task in tasks]
+    expected = forecast(config, [size for size in sizes if size is not None])
     entries = [
         list_task(
             task,
+            size,
             forward=expected.forward,
             max_length=expected.max_length,
             characters_per_token=CHARACTERS_PER_TOKEN,
             flops_per_second=expected.flops_per_second,
         )
-        for task in tasks
+        for task, size in zip(tasks, sizes, strict=True)
     ]
     if config.format == "json":
         listing_lines(entries)

@@ -8,9 +8,7 @@ from typing import Any
 
 # How figures of several corpora combine; those that are not named here add up.
 _MEAN_OVER_DOCUMENTS = frozenset(
-    (
-        *("encode_flops_per_document", "head_flops_per_document", "flops_closed_form_ratio"),
-    )
+    (*("encode_flops_per_document", "head_flops_per_document", "flops_closed_form_ratio"),)
 )
 _MEAN_OVER_TIME = frozenset(
     (
@@ -59,7 +57,8 @@ class CostRecord:
         texts: Documents and queries that the mode's embeddings were asked for.
         texts_encoded: Distinct ones that the model ran on.
         texts_read: Distinct ones that the store had.
-        documents_per_second: Rate of the corpus pass.
+        encode_seconds: Time of the corpus pass; None where all was in the store.
+        documents_per_second: Rate of the corpus pass, over the documents that it encoded.
         tokens_per_second: True tokens per second of the corpus pass.
         padding_share: Share of computed tokens that was padding, in the corpus pass.
         encode_flops_per_second: FLOP/s of the corpus pass at true lengths.
@@ -92,6 +91,7 @@ class CostRecord:
     texts: int = 0
     texts_encoded: int = 0
     texts_read: int = 0
+    encode_seconds: float | None = None
     documents_per_second: float | None = None
     tokens_per_second: float | None = None
     padding_share: float | None = None
@@ -128,10 +128,9 @@ def _combined(name: str, parts: Sequence[Mapping[str, Any]]) -> float | None:
     elif name in _MEAN_OVER_QUERIES:
         weights = [part["queries"] for part in parts]
     elif name in _MEAN_OVER_TIME:
-        rates = [part.get("documents_per_second") for part in parts]
-        if not all(rates):
+        if any(part.get("encode_seconds") is None for part in parts):
             return None
-        weights = [part["documents"] / rate for part, rate in zip(parts, rates, strict=True)]
+        weights = [part["encode_seconds"] for part in parts]
     else:
         return sum(known)
     weighted = sum(value * weight for value, weight in zip(known, weights, strict=True))

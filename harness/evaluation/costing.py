@@ -195,6 +195,7 @@ class CostMeter:
         record = _total(rated)
         if record.encoded == 0:
             return figures
+        figures["encode_seconds"] = record.seconds
         figures["documents_per_second"] = record.encoded / record.seconds
         figures["tokens_per_second"] = record.tokens / record.seconds
         figures["padding_share"] = padding_share(record.tokens, record.padded_tokens)

@@ -6,7 +6,8 @@ import logging
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from harness.errors import TaskFailedError, brief
@@ -93,6 +94,19 @@ def _hub_answers() -> bool:
         return True  # it answered, if only with an error
     except (OSError, ValueError):
         return False
+
+
+@contextmanager
+def from_cache_only() -> Iterator[None]:
+    """Let nothing be fetched from the hub while this lasts."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _stay_offline() -> None:

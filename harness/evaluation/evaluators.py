@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import mteb
 from mteb._set_seed import _set_seed
-from mteb.abstasks import AbsTaskMultilabelClassification
 from mteb.abstasks.retrieval import AbsTaskRetrieval
-from mteb.abstasks.text.summarization import AbsTaskSummarization
 
 from harness.config import DenseConfig, RetrievalConfig, build
 from harness.evaluation.bridge import ModeSearch
 from harness.evaluation.metrics import Qrels, QueryMetrics, per_query_metrics
+from harness.evaluation.quiet import without_noise
 from harness.evaluation.task_texts import Place, TaskTexts
-from harness.evaluation.vector_bridge import ModeEncoder
+from harness.evaluation.vector_bridge import ModeEncoder, wants_dense
 from harness.retrieval.once import OnceRetriever
 from harness.retrieval.ranking import Ranking, to_run
 from harness.retrieval.retriever import Dependencies
@@ -187,17 +185,13 @@ class VectorEvaluator:
         """See `Evaluator`."""
         config = self._modes[mode]
         encoder = self._mode_encoder(mode, config, meta)
-        if encoder.vectoriser.reads_head and self._head_wants_texts and not self._texts_known:
+        learns = self._head.needs_corpus or wants_dense(self._task)
+        if encoder.vectoriser.reads_head and learns and not self._texts_known:
             # Which texts a task draws is told only by evaluating it.
             _evaluate(self._mode_encoder("dense", DenseConfig(), meta), self._task)
         result = _evaluate(encoder, self._task)
         self._texts_known = True
         return Evaluated(result, self._cost(encoder, result))
-
-    @property
-    def _head_wants_texts(self) -> bool:
-        dense_rows = isinstance(self._task, AbsTaskMultilabelClassification | AbsTaskSummarization)
-        return self._head.needs_corpus or dense_rows
 
     def _mode_encoder(self, name: str, config: RetrievalConfig, meta: ModelMeta) -> ModeEncoder:
         dependencies = Dependencies(
@@ -213,15 +207,17 @@ class VectorEvaluator:
         for split, scores in result.scores.items():
             for subset in (score["hf_subset"] for score in scores):
                 # Parallel data are encoded by language and scored by pair of languages.
+                subsets = {subset} if subset in known else set(subset.split("-"))
                 mine = [
-                    (place, part)
-                    for place, part in self.texts.asked(subset if subset in known else None)
-                    if place[0] == split or place[0] not in evaluated
+                    part
+                    for place, part in self.texts.asked()
+                    if place[1] in subsets and (place[0] == split or place[0] not in evaluated)
                 ]
                 encoder.prepare(subset)  # with several subsets it has gone on to the next
-                size = sum(encoder.bytes_of.get(place, 0) for place in {place for place, _ in mine})
                 cost[f"{split}/{subset}"] = self._meter.measure_vectors(
-                    encoder.vectoriser, [part for _, part in mine], vector_bytes=size
+                    encoder.vectoriser,
+                    mine,
+                    vector_bytes=sum(encoder.bytes_of.get(id(part), 0) for part in mine),
                 )
         return cost
 
@@ -229,9 +225,7 @@ class VectorEvaluator:
 def _evaluate(model: ModeSearch | ModeEncoder, task: AbsTask) -> TaskResult:
     """Evaluate a task as if it were fresh, so that modes and reruns draw the same samples."""
     task.rng_state, task.np_rng = _set_seed(task.seed)
-    with warnings.catch_warnings():
-        # What mteb's use of its libraries gives cause to is nothing that a user can mend.
-        warnings.filterwarnings("ignore", module=r"(mteb|sklearn)\b")
+    with without_noise():
         evaluated = mteb.evaluate(
             model,
             task,

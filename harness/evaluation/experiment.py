@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,11 @@ class Experiment:
 
 
 def experiments(
-    config: RunConfig, encoder: TextEncoder, head: Head, *, data: str | None = None
+    config: RunConfig,
+    encoder: TextEncoder,
+    head: Head,
+    *,
+    task: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Experiment]:
     """The experiment of every mode of a run, by the mode's name.
 
@@ -47,14 +52,12 @@ def experiments(
         config: The run.
         encoder: The run's encoder.
         head: The run's head.
-        data: The content hash of a task that is identified by it, so that collections of one name
-            have results of their own; None for tasks whose revision is pinned.
+        task: Mode to what a task adds to its settings, see `Ledger`.
     """
     result = {}
     for name, mode in config.retrieval.items():
         settings: dict[str, Any] = {"version": SCORING_VERSION, "mode": mode.scored()}
-        if data is not None:
-            settings["data"] = data
+        settings |= (task or {}).get(name, {})
         kinds = {part.kind for part in _parts(config, name)}
         if hasattr(mode, "modes"):
             settings["parts"] = {part: config.retrieval[part].scored() for part in mode.modes}

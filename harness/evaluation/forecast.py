@@ -12,6 +12,7 @@ import numpy as np
 from harness.config import RunConfig, build
 from harness.errors import BadInputError
 from harness.evaluation.costing import CostMeter
+from harness.evaluation.downloads import from_cache_only
 from harness.evaluation.encoder import build_encoder, with_published_settings
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def forecast(config: RunConfig, sizes: Sequence[TaskSize]) -> Forecast:
         sizes: The tasks' sizes.
     """
     try:
-        model = build(config.model)
+        with from_cache_only():
+            model = build(config.model)
         resolved = with_published_settings(config, model)
         encoder = build_encoder(resolved, model)
         head = build(resolved.head, encoder=encoder)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
 from omegaconf import OmegaConf
 
 from harness.cost.hardware import git_commit, hardware_record, software_record
-from harness.evaluation.aggregates import parts_of
+from harness.errors import TaskFailedError
 from harness.evaluation.bridge import model_meta
 from harness.evaluation.evaluators import Evaluated, applicable, ranks
 from harness.evaluation.experiment import (
@@ -20,7 +21,7 @@ from harness.evaluation.experiment import (
     experiments,
     settings_hash,
 )
-from harness.evaluation.places import covers, places_of
+from harness.evaluation.places import all_places, covers, places_in, places_of
 from harness.evaluation.results import StoredResult, read_result, result_path, write_result
 from harness.evaluation.rows import ResultRow, result_rows
 from harness.evaluation.tasks.local import is_local
@@ -41,28 +42,49 @@ _PACKAGES = (
 class Ledger:
     """The results of one task of a run, mode by mode."""
 
-    def __init__(self, task: AbsTask, config: RunConfig, encoder: TextEncoder, head: Head) -> None:
+    def __init__(
+        self,
+        task: AbsTask,
+        config: RunConfig,
+        encoder: TextEncoder,
+        head: Head,
+        *,
+        parts: Sequence[Ledger] = (),
+    ) -> None:
         """Name the experiments of a task.
+
+        Its settings are those of the run, and: the content hash of a task that is known by it, so
+        that collections of one name have results of their own; the places of a task that ranks
+        nothing, where not all are asked for, because its places share a random state and what a
+        head learns from; and the parts' experiments of an aggregate.
 
         Args:
             task: An mteb task.
             config: The run.
             encoder: The task's encoder.
             head: The run's head.
+            parts: The ledgers of an aggregate's parts.
         """
         self.task = task
         self.encoder = encoder
         self._config = config
         self._head = head
-        data = task.metadata.revision if is_local(task) else None
-        found = experiments(config, encoder, head, data=data)
-        parts = parts_of([task])  # itself, unless it is an aggregate
-        self.experiments: dict[str, Experiment] = {
-            mode: experiment
-            for mode, experiment in found.items()
-            if all(mode in applicable(part, config.retrieval) for part in parts)
-        }
         self._asked = places_of(task)  # the task may be widened later
+        own: dict[str, Any] = {}
+        if is_local(task):
+            own["data"] = task.metadata.revision
+        if not ranks(task) and self._asked < all_places(task):
+            own["places"] = sorted(map(list, self._asked))
+        modes = list(applicable(task, config.retrieval))
+        if task.is_aggregate:
+            modes = [name for name in config.retrieval if all(name in p.experiments for p in parts)]
+        added: dict[str, dict[str, Any]] = {mode: dict(own) for mode in modes}
+        for part in parts:
+            for mode in modes:
+                of = added[mode].setdefault("of", {})
+                of[part.task.metadata.name] = settings_hash(part.experiments[mode].settings)
+        found = experiments(config, encoder, head, task=added)
+        self.experiments: dict[str, Experiment] = {mode: found[mode] for mode in modes}
 
     @property
     def uses_model(self) -> bool:
@@ -94,17 +116,33 @@ class Ledger:
         return has_latency or not wants_latency
 
     def write(self, mode: str, evaluated: Evaluated) -> StoredResult:
-        """Write a mode's result."""
-        return write_result(
-            self._path(mode),
-            evaluated,
-            experiment=self.experiments[mode],
-            main_metric=self.task.metadata.main_score,
-            task_type=self.task.metadata.type,
-            meta=self.meta(mode).to_dict(),
-            config=OmegaConf.to_yaml(OmegaConf.structured(self._config)),
-            environment=_environment(),
-        )
+        """Write a mode's result.
+
+        Raises:
+            TaskFailedError: If another process has meanwhile written places that are not in it.
+        """
+        path = self._path(mode)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.parent / f".{path.stem}.lock"):
+            there = self.stored(mode)
+            lost = places_in(there.result if there else {}) - places_in(
+                evaluated.result.model_dump()
+            )
+            if lost:
+                raise TaskFailedError(
+                    f"another process has written {len(lost)} more places of {path} meanwhile; "
+                    "run the same command again"
+                )
+            return write_result(
+                path,
+                evaluated,
+                experiment=self.experiments[mode],
+                main_metric=self.task.metadata.main_score,
+                task_type=self.task.metadata.type,
+                meta=self.meta(mode).to_dict(),
+                config=OmegaConf.to_yaml(OmegaConf.structured(self._config)),
+                environment=_environment(),
+            )
 
     def rows(
         self, finished: Mapping[str, StoredResult], *, kept: Container[str]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
@@ -12,15 +13,32 @@ if TYPE_CHECKING:
 
 
 def places_of(task: AbsTask) -> set[Place]:
-    """The places that a task is evaluated at; none of an aggregate, which has those mteb gives it."""
+    """The places that a task is evaluated at; an aggregate has those that mteb gives it."""
     if task.is_aggregate:
         return set()
     return {(split, subset) for split in task.eval_splits for subset in task.hf_subsets}
 
 
+def all_places(task: AbsTask) -> set[Place]:
+    """Every place that a task has; see `places_of`."""
+    if task.is_aggregate:
+        return set()
+    subsets = list(task.metadata.hf_subsets_to_langscripts)
+    return {(split, subset) for split in task.metadata.eval_splits for subset in subsets}
+
+
+def places_in(result: Mapping[str, Any]) -> set[Place]:
+    """The places of mteb's result."""
+    return {
+        (split, str(place.get("hf_subset")))
+        for split, places in result.get("scores", {}).items()
+        for place in places
+    }
+
+
 def covers(stored: StoredResult, task: AbsTask) -> bool:
     """Whether a result has every place that the task is asked for."""
-    return places_of(task) <= _places_in(stored)
+    return places_of(task) <= places_in(stored.result)
 
 
 def widen(task: AbsTask, stored: StoredResult | None) -> None:
@@ -32,20 +50,9 @@ def widen(task: AbsTask, stored: StoredResult | None) -> None:
     """
     if stored is None:
         return
-    found = _places_in(stored)
+    found = places_in(stored.result)
     splits = {split for split, _ in found} | set(task.eval_splits)
     subsets = {subset for _, subset in found} | set(task.hf_subsets)
     task.filter_eval_splits([split for split in task.metadata.eval_splits if split in splits])
-    task.hf_subsets = [subset for subset in _all_subsets(task) if subset in subsets]
-
-
-def _places_in(stored: StoredResult) -> set[Place]:
-    return {
-        (split, str(place.get("hf_subset")))
-        for split, places in stored.result["scores"].items()
-        for place in places
-    }
-
-
-def _all_subsets(task: AbsTask) -> list[str]:
-    return list(task.metadata.hf_subsets_to_langscripts)
+    every = task.metadata.hf_subsets_to_langscripts
+    task.hf_subsets = [subset for subset in every if subset in subsets]

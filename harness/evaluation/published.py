@@ -132,10 +132,13 @@ class PublishedScores:
     def score(self, row: ResultRow, *, revision: str | None = None) -> PublishedScore | None:
         """The published score of one of our figures.
 
-        Dense modes have that of their model, BM25 that of mteb's baseline, other modes none. A
-        task is known by its exact name, or by `names`. One that is not pinned to a commit, such as
-        a folder, is also known by a name that differs in case and punctuation only, that lacks the
-        task's type, or that ends in the subset: `xquad-en` is XQuADRetrieval, subset `en`. Then
+        Dense modes have that of their model, BM25 that of mteb's baseline, other modes none. On
+        reranking tasks BM25 has none either: mteb's baseline ranks the whole collection there and
+        drops what is no candidate, which is another figure.
+
+        A task is known by its exact name, or by `names`. One that is not pinned to a commit, such
+        as a folder, is also known by a name that differs in case and punctuation only, that lacks
+        the task's type, or that ends in the subset: `xquad-en` is XQuADRetrieval, subset `en`. Then
         the split may have another name where there is only one. Two tasks that fit are none.
 
         The revision is ours where it has the score; else the one that was evaluated with the
@@ -146,6 +149,8 @@ class PublishedScores:
             revision: The revision of our model; None when it is unknown.
         """
         models = {"dense": (row.model,), "bm25": _BM25_MODELS}.get(row.kind, ())
+        if row.kind == "bm25" and "Reranking" in row.task_type:
+            return None
         scores = (self._score(model, row, revision) for model in models)
         return next((score for score in scores if score is not None), None)
 

@@ -33,7 +33,7 @@ class ResultFiles:
             folder: See the module.
 
         Raises:
-            BadInputError: If there is no such folder, or it cannot be read.
+            BadInputError: If there is no such folder, it cannot be read, or holds no results.
         """
         self.faults: list[str] = []
         self._read: dict[Path, tuple[Scores, tuple[int, ...]] | None] = {}
@@ -42,11 +42,17 @@ class ResultFiles:
         try:
             root = nested if nested.is_dir() else folder
             self._models = {path.name: path for path in root.iterdir()}
+            empty = next(root.glob("*/*/*.json"), None) is None
         except OSError as error:
             raise BadInputError(
                 f"published={folder} cannot be read ({error.strerror}); name a folder of official "
                 "mteb results, with MODEL/REVISION/TASK.json in it or under results/"
             ) from error
+        if empty:
+            raise BadInputError(
+                f"published={folder} holds no MODEL/REVISION/TASK.json, itself or under results/; "
+                "name the folder above those of the models"
+            )
 
     def of_model(self, model: str) -> dict[str, dict[str, Path]]:
         """Task to revision to file; empty for a model that is not there."""

@@ -66,6 +66,25 @@ def result_path(results_dir: Path, experiment: Experiment, task: str) -> Path:
     )
 
 
+def result_paths(results_dir: Path) -> list[Path]:
+    """Every result under a folder, in the order of their paths.
+
+    Raises:
+        BadInputError: If there is none.
+    """
+    paths = sorted(
+        path
+        for path in results_dir.glob("*/*/experiments/*/*.json")
+        if path.name != "model_meta.json" and path.is_file()
+    )
+    if not paths:
+        raise BadInputError(
+            f"results_dir={results_dir} holds no results; run `harness run` first, or name another "
+            "folder with results_dir=DIR"
+        )
+    return paths
+
+
 def details_folder(path: Path) -> Path:
     """The folder of what belongs to a result."""
     return path.with_suffix("")

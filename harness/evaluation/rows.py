@@ -27,7 +27,8 @@ class ResultRow:
         kind: The mode's kind.
         metric: mteb's name of the metric.
         value: Its value; None where it is not a number.
-        ratio: To dense of the same model, task, split, subset and metric; None without dense.
+        ratio: To dense of the same model, task, split, subset and metric; None without dense, or
+            where dense is not above 0.
         main: Whether it is the task's main metric.
         experiment: The folder of the results.
         dataset_revision: The data's revision.
@@ -139,7 +140,8 @@ def _cell(row: ResultRow) -> tuple[str, ...]:
 
 
 def _ratio(row: ResultRow, dense: ResultRow | None) -> float | None:
-    if dense is None or row.value is None or not dense.value:
+    # A share of nothing, or of less, says nothing: correlations may be negative.
+    if dense is None or row.value is None or dense.value is None or dense.value <= 0:
         return None
     return row.value / dense.value
 

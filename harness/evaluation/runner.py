@@ -69,6 +69,7 @@ class Runner:
         self._head: Head = build(self.config.head, encoder=self._encoder)
         self._meter = CostMeter(config.cost, self._encoder, self._head)
         self._data = DataLoader()
+        self._named: set[str] = set()
         self._ledgers: dict[str, Ledger] = {}
         self._finished: dict[str, dict[str, StoredResult]] = {}
 
@@ -83,10 +84,9 @@ class Runner:
         tasks = resolve_tasks(self.config.tasks, cache_dir=Path(self.config.store_dir) / "tasks")
         parts = self._with_modes(parts_of(tasks))
         aggregates = [task for task in tasks if isinstance(task, AbsTaskAggregate)]
+        self._named = {task.metadata.name for task in tasks}
         for task in [*parts, *aggregates]:
-            encoder = self._encoder.for_task(task_instruction(task, self.config.task_instructions))
-            ledger = Ledger(task, self.config, encoder, self._head)
-            self._ledgers[task.metadata.name] = ledger
+            self._ledgers[task.metadata.name] = self._ledger(task)
         asked = {
             "model": self._encoder.model.name,
             "experiments": {
@@ -119,6 +119,12 @@ class Runner:
             for name, ledger in self._ledgers.items()
             if ledger.uses_model
         }
+
+    def _ledger(self, task: AbsTask) -> Ledger:
+        encoder = self._encoder.for_task(task_instruction(task, self.config.task_instructions))
+        members = task.tasks if isinstance(task, AbsTaskAggregate) else ()
+        parts = [self._ledgers[part.metadata.name] for part in members]
+        return Ledger(task, self.config, encoder, self._head, parts=parts)
 
     def _with_modes(self, tasks: Sequence[AbsTask]) -> list[AbsTask]:
         """The tasks that some mode of the run applies to; what does not apply is told."""
@@ -217,7 +223,8 @@ class Runner:
         ledger = self._ledgers[name]
         parts = [part.metadata.name for part in task.tasks]
         outcome.rows = [
-            replace(row, part_of=name) if row.task in parts else row for row in outcome.rows
+            replace(row, part_of=name) if row.task in parts and row.task not in self._named else row
+            for row in outcome.rows
         ]
         finished: dict[str, StoredResult] = {}
         kept: set[str] = set()

@@ -24,7 +24,12 @@ class TaskTexts:
         self._made: dict[tuple[Place, Side], list[Texts]] = {}
 
     def corpus(self, place: Place, rows: Any) -> Texts:
-        """Documents ordered by id, title and text joined as mteb joins them."""
+        """Documents ordered by id, title and text joined as mteb joins them.
+
+        A place has one corpus: it is joined and ordered once.
+        """
+        if made := self._made.get((place, "document")):
+            return made[0]
         titles = rows["title"] if "title" in rows.column_names else [""] * len(rows)
         texts = [
             f"{title} {text}".strip() if title else text.strip()
@@ -64,7 +69,7 @@ class TaskTexts:
         ]
 
     def learnable(self, subset: str | None = None) -> Texts:
-        """The distinct texts of `asked` that a head may learn from, in order of first occurrence.
+        """The distinct texts of `asked` that a head may learn from, ascending.
 
         Those of the document side where a task has sides, else all of them; labels, scores and
         pairs are never seen.
@@ -73,8 +78,7 @@ class TaskTexts:
         side: Side = "symmetric"
         if all(part.side != "symmetric" for part in parts):
             side = "document" if any(part.side == "document" for part in parts) else "query"
-        distinct = list(
-            dict.fromkeys(text for part in parts if part.side == side for text in part.texts)
-        )
+        # In an order of their own: mteb goes through some tasks in the order of a set.
+        distinct = sorted({text for part in parts if part.side == side for text in part.texts})
         ids = [str(number) for number in range(1, len(distinct) + 1)]
         return self._encoder.texts(ids, distinct, side)

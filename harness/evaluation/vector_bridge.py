@@ -27,11 +27,13 @@ if TYPE_CHECKING:
 
     from harness.embedding.instructions import Side
     from harness.embedding.texts import Texts
-    from harness.evaluation.task_texts import Place, TaskTexts
+    from harness.evaluation.task_texts import TaskTexts
     from harness.retrieval.retriever import Vectoriser
 
-# Their evaluation stacks and splits single rows, which sparse rows cannot be.
-_WANTS_DENSE = (AbsTaskMultilabelClassification, AbsTaskSummarization)
+
+def wants_dense(task: AbsTask) -> bool:
+    """Whether a task's evaluation stacks and splits single rows, which sparse rows cannot be."""
+    return isinstance(task, AbsTaskMultilabelClassification | AbsTaskSummarization)
 
 
 class ModeEncoder:
@@ -39,20 +41,20 @@ class ModeEncoder:
 
     Attributes:
         vectoriser: The mode.
-        bytes_of: Bytes of the vectors of the texts of each (split, subset) that mteb asked for.
+        bytes_of: Bytes of the vectors of each `Texts` that mteb asked for, by its `id`.
     """
 
     def __init__(
         self, vectoriser: Vectoriser, task: AbsTask, texts: TaskTexts, meta: ModelMeta
     ) -> None:
         self.vectoriser = vectoriser
-        self.bytes_of: dict[Place, int] = {}
+        self.bytes_of: dict[int, int] = {}
         self._texts = texts
         self._meta = meta
         # Bitext mining compares texts of different subsets, so one fit holds for all of them.
         self._fits_all = isinstance(task, AbsTaskBitextMining)
-        self._wants_dense = isinstance(task, _WANTS_DENSE)
-        self._fitted: str | None = None
+        self._wants_dense = wants_dense(task)
+        self._fitted: tuple[str | None] | None = None
         self._columns: NDArray[np.int64] | None = None
 
     @property
@@ -63,13 +65,13 @@ class ModeEncoder:
     def prepare(self, subset: str) -> None:
         """Let the mode learn from a subset's texts, unless that is what it learnt last."""
         learnt = None if self._fits_all else subset
-        if not self.vectoriser.reads_head or self._fitted == (learnt or "all subsets"):
+        if not self.vectoriser.reads_head or self._fitted == (learnt,):
             return
         texts: Texts = self._texts.learnable(learnt)
         self.vectoriser.prepare(texts)
         if self._wants_dense:
             self._columns = used_columns(self.vectoriser.vectors(texts))
-        self._fitted = learnt or "all subsets"
+        self._fitted = (learnt,)
 
     def encode(
         self,
@@ -93,7 +95,7 @@ class ModeEncoder:
         vectors = self.vectoriser.vectors(asked)
         if sparse.issparse(vectors):
             vectors = with_small_indices(vectors)
-        self.bytes_of[place] = self.bytes_of.get(place, 0) + vector_bytes(vectors)
+        self.bytes_of[id(asked)] = vector_bytes(vectors)
         if not sparse.issparse(vectors):
             return vectors
         if self._columns is not None:

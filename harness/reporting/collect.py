@@ -11,7 +11,7 @@ from typing import Any
 from harness.errors import BadInputError
 from harness.evaluation.experiment import settings_hash
 from harness.evaluation.published import Comparison
-from harness.evaluation.results import StoredResult, read_result, without_nan
+from harness.evaluation.results import StoredResult, read_result, result_paths, without_nan
 from harness.evaluation.rows import ResultRow, result_rows, with_ratios
 from harness.reporting.describe import describe
 
@@ -63,16 +63,7 @@ def collect(results_dir: Path) -> Collection:
     Raises:
         BadInputError: If there is no result, or none that can be read.
     """
-    paths = sorted(
-        path
-        for path in results_dir.glob("*/*/experiments/*/*.json")
-        if path.name != "model_meta.json" and path.is_file()
-    )
-    if not paths:
-        raise BadInputError(
-            f"results_dir={results_dir} holds no results; run `harness run` first, or name another "
-            "folder with results_dir=DIR"
-        )
+    paths = result_paths(results_dir)
     found: list[tuple[list[Entry], list[str]]] = []
     unreadable = []
     for path in paths:

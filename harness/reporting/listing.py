@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from harness.evaluation.tasks.sizes import Estimate, TaskSize, estimate, task_size
+from harness.evaluation.tasks.sizes import Estimate, TaskSize, estimate
 from harness.reporting.terminal import standard_output
 from harness.reporting.units import duration, si
 from harness.text import printable
@@ -70,14 +70,14 @@ _FIGURES: dict[str, tuple[_Figure, Callable[[float], str]]] = {
 
 def list_task(
     task: AbsTask,
+    size: TaskSize | None,
     *,
     forward: QuadraticFlops | None,
     max_length: int,
     characters_per_token: float,
     flops_per_second: float | None,
 ) -> ListedTask:
-    """A task with its size and estimate, see `task_size` and `estimate` for the arguments."""
-    size = task_size(task)
+    """A task with its size, see `task_size`, and its estimate, see `estimate` for the arguments."""
     cost = None
     if size is not None:
         cost = estimate(

@@ -20,7 +20,7 @@ from harness.text import printable
 
 _COLUMNS = ("task", "split/subset", "mode", "metric")
 _FIGURES = ("ours", "published", "difference")
-_REVISION_DIGITS = 12
+_REVISION_DIGITS = 8
 
 
 def with_published(
@@ -61,20 +61,26 @@ def print_published(comparisons: Sequence[Comparison]) -> None:
         console.print(Text(printable(f"published scores of {model}"), style="italic"))
         table = Table(box=box.SIMPLE_HEAD)
         for name in _COLUMNS:
-            table.add_column(name, overflow="fold")
+            table.add_column(name, overflow="fold", no_wrap=name == "metric")
         for name in _FIGURES:
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("revision", overflow="fold")
         compared = list(group)
         for comparison in compared:
-            table.add_row(*_cells(comparison))
+            table.add_row(*_cells(comparison, several=len(_like(comparison, compared)) > 1))
         for mode in dict.fromkeys(comparison.row.mode for comparison in compared):
             _add_mean(table, [comparison for comparison in compared if comparison.row.mode == mode])
         console.print(table)
 
 
 def _add_mean(table: Table, comparisons: Sequence[Comparison]) -> None:
-    """The mean over tasks, ours and theirs over the same ones; for several tasks."""
+    """The mean over tasks, ours and theirs over the same ones; for several tasks.
+
+    There is none where a mode stands there in several configurations.
+    """
+    places = {(one.row.task, one.row.split, one.row.subset) for one in comparisons}
+    if len(places) < len(comparisons):
+        return
     ours = _mean_of_tasks([(one.row.task, one.row.value) for one in comparisons])
     theirs = _mean_of_tasks([(one.row.task, one.published.value) for one in comparisons])
     tasks = len({one.row.task for one in comparisons})
@@ -93,11 +99,17 @@ def _mean_of_tasks(values: Sequence[tuple[str, float | None]]) -> float:
     return fmean(fmean(found) for found in tasks.values())
 
 
-def _cells(comparison: Comparison) -> list[Text]:
+def _like(comparison: Comparison, others: Sequence[Comparison]) -> list[Comparison]:
+    """Those of the same mode at the same place, itself among them."""
+    return [other for other in others if _place(other) == _place(comparison)]
+
+
+def _cells(comparison: Comparison, *, several: bool) -> list[Text]:
     row, published = comparison.row, comparison.published
+    mode = f"{row.mode} {row.experiment.rpartition('-')[2]}" if several else row.mode
     ours = (row.task, f"{row.split}/{row.subset}")
     theirs = (published.task, f"{published.split}/{published.subset}")
-    figures = (row.mode, metric_name(row.metric), _value(row.value), _value(published.value))
+    figures = (mode, metric_name(row.metric), _value(row.value), _value(published.value))
     difference = comparison.difference
     style = "" if comparison.within else "bold"
     return [

@@ -59,16 +59,17 @@ class ModeMeans:
 def means(rows: Sequence[ResultRow]) -> list[ModeMeans]:
     """Every mode's means over the main scores of tasks, as mteb averages them.
 
-    A task's score is the mean over all its splits and subsets; a part of an aggregate counts as
-    nothing of its own. A mean over tasks of which one has no score is none.
+    A task's score is the mean over all its splits and subsets; the parts of an aggregate count as
+    that task, whether it is finished or not. A mean over tasks of which one has no score is none.
 
     Args:
         rows: One model's rows; tasks and types are all that any mode has a row of.
     """
-    main = [row for row in rows if row.main and not row.part_of]
-    types = {row.task: row.task_type for row in main}
+    all_main = [row for row in rows if row.main]
+    main = [row for row in all_main if not row.part_of]
+    types = {row.part_of or row.task: row.task_type for row in all_main}
     found = []
-    for mode in dict.fromkeys(row.mode for row in main):
+    for mode in dict.fromkeys(row.mode for row in all_main):
         scores = _task_scores(row for row in main if row.mode == mode)
         by_type = {
             kind: _mean([scores.get(task) for task in types if types[task] == kind])
@@ -94,23 +95,25 @@ def print_means(rows: Sequence[ResultRow]) -> None:
     found = means(rows)
     if not found or found[0].over_tasks.of < 2:
         return
-    types = list(found[0].by_type)
     table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("mode")
-    counts = {kind: found[0].by_type[kind].of for kind in types}
-    for kind in types if len(types) > 1 else ():
-        table.add_column(Text(printable(f"{kind} ({counts[kind]})")), justify="right")
-    table.add_column(f"mean of {found[0].over_tasks.of} tasks", justify="right")
-    if len(types) > 1:
-        table.add_column(f"mean of {len(types)} types", justify="right")
+    table.add_column("type (tasks)")
     for mode in found:
-        cells = [mode.by_type[kind].text for kind in types] if len(types) > 1 else []
-        cells.append(mode.over_tasks.text)
-        cells += [mode.over_types.text] if len(types) > 1 else []
-        table.add_row(*(Text(printable(cell)) for cell in (mode.mode, *cells)))
+        table.add_column(Text(printable(mode.mode)), justify="right", no_wrap=True)
+    types = list(found[0].by_type)
+    for kind in types if len(types) > 1 else ():
+        cells = [mode.by_type[kind] for mode in found]
+        _add(table, f"{kind or 'unknown'} ({cells[0].of})", cells)
+    table.add_section()
+    _add(table, f"mean of {found[0].over_tasks.of} tasks", [mode.over_tasks for mode in found])
+    if len(types) > 1:
+        _add(table, f"mean of {len(types)} types", [mode.over_types for mode in found])
     console = standard_output()
     console.print(Text("Means of the main scores", style="italic"))
     console.print(table)
+
+
+def _add(table: Table, name: str, cells: Sequence[Mean]) -> None:
+    table.add_row(*(Text(printable(text)) for text in (name, *(cell.text for cell in cells))))
 
 
 def _task_scores(rows: Iterable[ResultRow]) -> Mapping[str, float | None]:

@@ -29,6 +29,7 @@ LARGE = CostRecord(
     texts=310,
     texts_encoded=300,
     texts_read=5,
+    encode_seconds=7.5,
     documents_per_second=40.0,
     tokens_per_second=400.0,
     padding_share=0.2,
@@ -62,6 +63,7 @@ SMALL = CostRecord(
     texts=130,
     texts_encoded=100,
     texts_read=30,
+    encode_seconds=1.25,
     documents_per_second=80.0,
     tokens_per_second=800.0,
     padding_share=0.4,
@@ -96,6 +98,7 @@ TOGETHER = {
     "texts": 440,
     "texts_encoded": 400,
     "texts_read": 35,
+    "encode_seconds": 8.75,
     "documents_per_second": 400 / 8.75,
     "tokens_per_second": 4000 / 8.75,
     "padding_share": 2 / 8.75,
@@ -109,6 +112,7 @@ TOGETHER = {
 
 
 RATES = {
+    "encode_seconds",
     *("documents_per_second", "tokens_per_second", "padding_share"),
     *("encode_flops_per_second", "matmul_peak", "mfu"),
 }
@@ -132,8 +136,8 @@ def test_a_figure_that_a_part_lacks_is_unknown_of_the_whole(name):
     ):
         found = combined_cost([asdict(LARGE), lacking])
         assert found[name] is None
-        # Without a part's rate its time is unknown too, and with it every other rate.
-        unknown = RATES if name == "documents_per_second" else {name}
+        # Without a part's time its share of every rate is unknown.
+        unknown = RATES if name == "encode_seconds" else {name}
         rest = {key: value for key, value in TOGETHER.items() if key not in unknown}
         assert {key: found[key] for key in rest} == pytest.approx(rest)
 

@@ -101,6 +101,14 @@ def test_parts_are_marked_and_others_are_not(run, tmp_path):
     assert mode.over_tasks.value == pytest.approx((values["Both"] + values["other"]) / 2)
 
 
+def test_a_part_that_is_named_itself_counts_itself(run, first):
+    """It stands in tables and means beside the whole that it is a part of."""
+    outcome = run("retrieval=[bm25]", others=[first])
+    assert [(row.task, row.part_of) for row in outcome.rows] == [
+        *(("first", ""), ("second", "Both"), ("Both", ""))
+    ]
+
+
 def test_parts_stay_out_of_the_printed_tables(run, capsys):
     print_comparison(run("retrieval=[bm25]").rows)
     titles = [line for line in capsys.readouterr().out.splitlines() if " on " in line][:-1]
@@ -137,22 +145,42 @@ def test_the_second_run_keeps_it(run, tmp_path):
     assert unmarked == before.rows
 
 
-def test_it_is_combined_again_when_a_part_changes(run, second, tmp_path):
+def test_another_part_makes_another_whole(run, second, tmp_path):
+    """Parts are known by their content, and so is what they make; the first is found again."""
     before = rows_of(run("retrieval=[bm25]"), "Both")["bm25"]
     corpus = second / "corpus.jsonl"
-    corpus.write_text(corpus.read_text().replace("Nothing.", "The moon circles the earth."))
+    text = corpus.read_text()
+    corpus.write_text(text.replace("Nothing.", "The moon circles the earth."))
     outcome = run("retrieval=[bm25]")
     assert (outcome.computed, outcome.kept) == (1, 1)
-    after, parts = (
-        rows_of(outcome, "Both")["bm25"],
-        [rows_of(outcome, n)["bm25"] for n in ("first", "second")],
-    )
+    after = rows_of(outcome, "Both")["bm25"]
+    parts = [rows_of(outcome, name)["bm25"] for name in ("first", "second")]
     assert after.value > before.value
     assert after.value == pytest.approx(sum(part.value for part in parts) / 2)
-    assert not after.kept
-    assert [part.kept for part in parts] == [True, False]
-    (path,) = stored(tmp_path)
-    assert json.loads(path.read_text())["scores"]["test"][0]["main_score"] == after.value
+    assert [row.kept for row in (*parts, after)] == [True, False, False]
+    assert after.experiment != before.experiment
+    found = {
+        path.parent.name: json.loads(path.read_text())["scores"]["test"][0]["main_score"]
+        for path in stored(tmp_path)
+    }
+    assert found == {row.experiment: row.value for row in (before, after)}
+    corpus.write_text(text)
+    again = rows_of(run("retrieval=[bm25]"), "Both")["bm25"]
+    assert (again.kept, again.experiment) == (True, before.experiment)
+
+
+def test_it_is_combined_again_when_a_part_of_the_same_name_changes(run, tmp_path):
+    """A part that was computed anew, as one that was deleted, is read again."""
+    run("retrieval=[bm25]")
+    (part,) = (tmp_path / "results").glob("*/*/experiments/*/second.json")
+    result = json.loads(part.read_text())
+    result["scores"]["test"][0]["main_score"] = 0.125
+    part.write_text(json.dumps(result))
+    outcome = run("retrieval=[bm25]")
+    first, both = (rows_of(outcome, name)["bm25"] for name in ("first", "Both"))
+    assert both.value == pytest.approx((first.value + 0.125) / 2)
+    assert (outcome.computed, both.kept) == (0, False)
+    assert rows_of(run("retrieval=[bm25]"), "Both")["bm25"].kept
 
 
 def test_it_is_combined_again_when_the_parts_have_their_latency(run):

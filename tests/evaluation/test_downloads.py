@@ -15,7 +15,12 @@ from huggingface_hub import constants
 
 from harness.errors import TaskFailedError
 from harness.evaluation import downloads
-from harness.evaluation.downloads import DataLoader, UnreachableDataError, unreachable_line
+from harness.evaluation.downloads import (
+    DataLoader,
+    UnreachableDataError,
+    from_cache_only,
+    unreachable_line,
+)
 
 REMEDY = (
     "set HF_ENDPOINT to a mirror, or HF_HOME to a cache that has them, or give folders with "
@@ -187,6 +192,20 @@ def test_a_broken_data_set_has_its_reason(hub):
     assert not isinstance(caught.value, UnreachableDataError)
     reason = "no split 'test'" + "x" * 185
     assert str(caught.value) == f"its data set org/set cannot be loaded ({reason}); {REMEDY}"
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_for_a_while_only_caches_are_read(monkeypatch, before):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", before)
+
+    def inside():
+        with from_cache_only():
+            assert constants.HF_HUB_OFFLINE is True
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        inside()
+    assert constants.HF_HUB_OFFLINE is before
 
 
 def test_one_line_for_all_that_are_missing():

@@ -41,8 +41,9 @@ class Head:
 
 
 def found(modes, *, encoder=None, head=None, data=None):
+    added = {mode: {"data": data} for mode in modes} if data else None
     config = SimpleNamespace(retrieval=modes, pooling=MeanPoolingConfig(), head=LmHeadConfig())
-    return experiments(config, encoder or Encoder(), head or Head(), data=data)
+    return experiments(config, encoder or Encoder(), head or Head(), task=added)
 
 
 FOUR = {
@@ -163,9 +164,14 @@ def test_a_fusion_of_words_needs_no_model():
     assert set(one.settings) == {"version", "mode", "parts", "bm25s"}
 
 
-def test_pinned_tasks_have_no_data_in_their_settings():
-    assert "data" not in found(FOUR)["bm25"].settings
-    assert found(FOUR, data="hash")["bm25"].settings["data"] == "hash"
+def test_a_task_adds_to_the_settings_of_its_modes():
+    config = SimpleNamespace(retrieval=FOUR, pooling=MeanPoolingConfig(), head=LmHeadConfig())
+    added = {"bm25": {"data": "hash"}, "dense": {"places": [["test", "en"]]}}
+    one = experiments(config, Encoder(), Head(), task=added)
+    plain = found(FOUR)
+    assert one["bm25"].settings == plain["bm25"].settings | {"data": "hash"}
+    assert one["dense"].settings == plain["dense"].settings | {"places": [["test", "en"]]}
+    assert one["hybrid"] == plain["hybrid"]
 
 
 def test_the_hash_is_of_canonical_json():

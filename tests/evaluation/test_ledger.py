@@ -2,9 +2,13 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+from mteb.results import TaskResult
 
+from harness.errors import TaskFailedError
+from harness.evaluation.evaluators import Evaluated
 from harness.evaluation.experiment import encoder_settings, settings_hash
 from harness.evaluation.ledger import Ledger
 from harness.evaluation.runner import Runner
@@ -123,3 +127,38 @@ def test_model_settings_are_the_encoder_s_and_the_head_s(ledger_of):
     assert set(settings["encoder"]) == {"query", "document", "symmetric"}
     assert settings["encoder"]["query"]["pooling"]["kind"] == "mean"
     assert settings["head"]["kind"] == "ridge"
+
+
+def test_places_of_another_process_are_not_lost(ledger_of):
+    """It has written more while this one evaluated: neither result is thrown away in silence."""
+    ledger = ledger_of("search", "retrieval=[bm25]", run=True)
+    stored = ledger.stored("bm25")
+    evaluated = Evaluated(TaskResult.from_disk(stored.path), stored.cost)
+    assert ledger.write("bm25", evaluated).result == stored.result
+    place = stored.result["scores"]["test"][0]
+    more = {"test": [place, place | {"hf_subset": "other"}]}
+    stored.path.write_text(json.dumps(stored.result | {"scores": more}))
+    with pytest.raises(TaskFailedError) as caught:
+        ledger.write("bm25", evaluated)
+    assert str(caught.value) == (
+        f"another process has written 1 more places of {stored.path} meanwhile; run the same "
+        "command again"
+    )
+    assert len(ledger.stored("bm25").result["scores"]["test"]) == 2
+
+
+def test_an_aggregate_is_known_by_its_parts(ledger_of):
+    one, two = (ledger_of(name, "retrieval=[dense,bm25]") for name in ("search", "lists"))
+    task = SimpleNamespace(
+        is_aggregate=True,
+        metadata=SimpleNamespace(name="Both", dataset={"path": "none", "revision": "1"}),
+    )
+    both = Ledger(task, one._config, one.encoder, one._head, parts=[one, two])
+    assert both.experiments["bm25"].settings["of"] == {
+        "search": settings_hash(one.experiments["bm25"].settings),
+        "lists": settings_hash(two.experiments["bm25"].settings),
+    }
+    sts = ledger_of("sts", "retrieval=[dense,bm25]")
+    mixed = Ledger(task, one._config, one.encoder, one._head, parts=[one, sts])
+    assert list(mixed.experiments) == ["dense"]
+    assert mixed.experiments["dense"].folder != both.experiments["dense"].folder

@@ -212,20 +212,33 @@ def test_data_of_another_revision_take_nothing_over(run, tmp_path):
     ]
 
 
-def test_pairs_of_languages_in_one_table_are_places_too(run, tmp_path):
+def test_places_that_share_a_random_state_have_results_of_their_own(run, tmp_path):
+    """Of a task that ranks nothing, some of its places are another experiment than all of them."""
     there, back = "eng_Latn-fra_Latn", "fra_Latn-eng_Latn"
-    name = "MockMultilingualParallelBitextMiningTask"
     parallel = MockMultilingualParallelBitextMiningTask
     assert places_of(parallel()) == {("test", there), ("test", back)}
     first = run(to(there), make=parallel)
     assert shown(first) == [(there, "dense")]
     second = run(to(back), make=parallel)
     assert (second.computed, shown(second)) == (1, [(back, "dense")])
-    scores, places = stored(tmp_path, "dense", name)
-    assert set(scores) == places == {("test", there), ("test", back)}
-    third = run(to(there), make=parallel)
-    assert (third.computed, shown(third)) == (0, [(there, "dense")])
-    assert third.rows[0].value == first.rows[0].value
+    both = run(to(there, back), make=parallel)
+    assert (both.computed, shown(both)) == (1, [(there, "dense"), (back, "dense")])
+    found = {}
+    name = "MockMultilingualParallelBitextMiningTask.json"
+    for path in (tmp_path / "results").glob(f"*/*/experiments/dense-*/{name}"):
+        experiment = json.loads((path.with_suffix("") / "experiment.json").read_text())
+        places = json.loads(path.read_text())["scores"]["test"]
+        asked = experiment["settings"].get("places")
+        found[json.dumps(asked)] = {place["hf_subset"] for place in places}
+    assert found == {
+        json.dumps([["test", there]]): {there},
+        json.dumps([["test", back]]): {back},
+        "null": {there, back},
+    }
+    for asked, before in ((there, first), (back, second)):
+        again = run(to(asked), make=parallel)
+        assert (again.computed, again.kept, shown(again)) == (0, 1, [(asked, "dense")])
+        assert again.rows[0].value == before.rows[0].value
 
 
 # The functions themselves.

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import mteb
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.errors import BadInputError
 from harness.evaluation.published import Comparison, PublishedScore, PublishedScores, compare
 from harness.evaluation.rows import ResultRow
 from harness.evaluation.runner import Runner
@@ -183,6 +185,7 @@ def test_a_json_that_is_a_folder_is_named(tmp_path):
 
 
 def test_a_folder_that_cannot_be_read_is_named(tmp_path):
+    write(tmp_path, "other__m/r1/T.json")
     loop = tmp_path / "org__m"
     loop.symlink_to(loop)
     published = PublishedScores(tmp_path)
@@ -205,8 +208,22 @@ def test_no_folder_is_refused(tmp_path, refusal, name):
     assert "name a folder of official mteb results" in message
 
 
-def test_an_empty_folder_has_no_scores(tmp_path):
-    assert score(tmp_path) is None
+@pytest.mark.parametrize("depth", ["", "org__m/r1", "org__m"])
+def test_a_folder_without_results_below_models_is_refused(tmp_path, depth):
+    """Empty, or a level too deep."""
+    if depth:
+        write(tmp_path, "org__m/r1/T.json")
+    with pytest.raises(BadInputError, match="holds no MODEL/REVISION/TASK") as refused:
+        PublishedScores(tmp_path / depth)
+    assert str(refused.value).endswith("name the folder above those of the models")
+
+
+def test_bm25_of_reranking_tasks_has_none(tmp_path):
+    """mteb's baseline ranks the whole collection there and drops what is no candidate."""
+    write(tmp_path, "mteb__baseline-bm25s/1/T.json")
+    ours = row(kind="bm25", mode="bm25")
+    assert PublishedScores(tmp_path).score(ours) is not None
+    assert PublishedScores(tmp_path).score(replace(ours, task_type="Reranking")) is None
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import mteb
 import pytest
 
 from harness.cost.flops import QuadraticFlops
-from harness.evaluation.tasks.sizes import Estimate, TaskSize
+from harness.evaluation.tasks.sizes import Estimate, TaskSize, task_size
 from harness.reporting.listing import ListedTask, list_task, listing_lines, print_listing
 
 FLOPS = 2.5e12
@@ -165,7 +165,7 @@ class TestListTask:
 
     def test_a_task_of_mteb(self):
         task = mteb.get_task("STS17", hf_subsets=["en-en"])
-        listed = list_task(task, **self.SETTINGS)
+        listed = list_task(task, task_size(task), **self.SETTINGS)
         assert (listed.task, listed.type) == ("STS17", "STS")
         assert (listed.splits, listed.subsets) == (("test",), ("en-en",))
         assert listed.size.documents == 500
@@ -173,5 +173,5 @@ class TestListTask:
         assert listed.estimate.seconds == listed.estimate.encode_flops / 1e6
 
     def test_a_task_of_unknown_size(self):
-        listed = list_task(mteb.get_task("LexRetrieval.v1"), **self.SETTINGS)
+        listed = list_task(mteb.get_task("LexRetrieval.v1"), None, **self.SETTINGS)
         assert (listed.splits, listed.size, listed.estimate) == (("test",), None, None)

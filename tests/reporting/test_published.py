@@ -47,9 +47,9 @@ def test_ours_stand_beside_theirs(capsys):
     assert title == "published scores of org/m"
     assert header == "task split/subset mode metric ours published difference revision"
     assert lines == [
-        "S test/default mine nDCG@10 0.4000 0.4000 +0.0000 8b3219a92973",
-        "T test/default dense nDCG@10 0.6451 0.6451 +0.0000 8b3219a92973",
-        "U test/default dense nDCG@10 - 0.4000 - 8b3219a92973",
+        "S test/default mine nDCG@10 0.4000 0.4000 +0.0000 8b3219a9",
+        "T test/default dense nDCG@10 0.6451 0.6451 +0.0000 8b3219a9",
+        "U test/default dense nDCG@10 - 0.4000 - 8b3219a9",
     ]
 
 
@@ -240,3 +240,17 @@ def test_bad_settings_are_one_line_and_nothing_is_written(report, tmp_path, argu
     assert err.startswith(f"harness: {message}")
     assert len(err.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
+
+
+def test_several_configurations_of_a_mode_are_told_apart_and_have_no_mean(capsys):
+    lines = printed(
+        capsys,
+        comparison(0.5, experiment="dense-cosine-mean-0123456789ab"),
+        comparison(0.3, experiment="dense-cosine-cls-ba9876543210"),
+        comparison(0.2, task="U"),
+    )
+    assert [line.split()[2:4] for line in lines[3:5]] == [
+        ["dense", "0123456789ab"],
+        ["dense", "ba9876543210"],
+    ]
+    assert not any(line.startswith("mean") for line in lines)

@@ -102,13 +102,23 @@ def test_a_place_without_a_value_takes_the_task_s_mean_away():
 
 def test_no_rows_have_no_means():
     assert means([]) == []
-    assert means([row("P", 0.5, part_of="W")]) == []
+
+
+def test_a_whole_that_is_not_finished_is_a_task_without_a_score():
+    """Parts alone, of one mode or of all, do not stand for their whole."""
+    rows = [row("P", 0.5, part_of="W"), row("A", 0.75)]
+    assert only(rows).over_tasks == Mean(None, 1, 2)
+    assert only(rows).by_type == {"Retrieval": Mean(None, 1, 2)}
+    whole = [*rows, row("W", 0.25), row("P", 1.0, mode="bm25", part_of="W")]
+    dense, bm25 = means(whole)
+    assert dense.over_tasks == Mean(0.5, 2, 2)
+    assert (bm25.mode, bm25.over_tasks) == ("bm25", Mean(None, 0, 2))
 
 
 def test_a_mean_as_text():
     assert Mean(0.12345, 3, 3).text == "0.1235"
     assert Mean(None, 2, 3).text == "2 of 3"
-    assert Mean(None, 0, 0).text == "–"
+    assert Mean(None, 0, 3).text == Mean(None, 0, 0).text == "–"
 
 
 TASKS = ("SCIDOCS", "NFCorpus", "STS17", "SICK-R", "STS12", "Banking77Classification", "SummEval")
@@ -199,18 +209,24 @@ def test_the_table(capsys):
     ]
     title, header, _, *lines = printed(capsys, rows)
     assert title == "Means of the main scores"
-    assert header == "mode Retrieval (2) STS (1) mean of 3 tasks mean of 2 types"
+    assert header == "type (tasks) dense bm25 late"
     assert lines == [
-        "dense 0.5000 0.7500 0.5833 0.6250",
-        "bm25 0.7500 – 2 of 3 1 of 2",
-        "late 1 of 2 – 1 of 3 –",
+        "Retrieval (2) 0.5000 0.7500 1 of 2",
+        "STS (1) 0.7500 – –",
+        "mean of 3 tasks 0.5833 2 of 3 1 of 3",
+        "mean of 2 types 0.6250 1 of 2 –",
     ]
 
 
-def test_one_type_has_no_column_of_its_own(capsys):
+def test_one_type_has_no_line_of_its_own(capsys):
     _, header, _, line = printed(capsys, [row("A", 0.25), row("B", 0.75)])
-    assert header == "mode mean of 2 tasks"
-    assert line == "dense 0.5000"
+    assert header == "type (tasks) dense"
+    assert line == "mean of 2 tasks 0.5000"
+
+
+def test_a_type_that_is_not_told(capsys):
+    _, _, _, *lines = printed(capsys, [row("A", 0.25, ""), row("B", 0.75, "STS")])
+    assert lines[:2] == ["unknown (1) 0.2500", "STS (1) 0.7500"]
 
 
 @pytest.mark.parametrize(
@@ -224,6 +240,6 @@ def test_fewer_than_two_tasks_have_no_table(capsys, rows):
 
 def test_text_from_outside_is_no_console_markup(capsys):
     rows = [row("A", 0.5, "[red]x\x1b[31m", mode="[bold]m"), row("B", 0.5, "STS", mode="[bold]m")]
-    _, header, _, line = printed(capsys, rows)
-    assert header.startswith("mode [red]x\\x1b[31m (1) STS (1)")
-    assert line.startswith("[bold]m 0.5000")
+    _, header, _, first, *_ = printed(capsys, rows)
+    assert header == "type (tasks) [bold]m"
+    assert first == "[red]x\\x1b[31m (1) 0.5000"

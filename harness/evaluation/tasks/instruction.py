@@ -17,8 +17,8 @@ def task_instruction(task: AbsTask, texts: Mapping[str, Any]) -> TaskInstruction
     """A task's instruction.
 
     The first of: the configured text of its name (upper and lower case alike; an empty one means
-    that it has none), mteb's own prompt
-    of the task, the configured default, mteb's prompt of the task's type.
+    that it has none), mteb's own prompt of the task, the configured default, mteb's prompt of the
+    task's type.
 
     Args:
         task: An mteb task.

@@ -102,7 +102,8 @@ def _benchmark_tasks(name: str) -> Sequence[AbsTask]:
     except KeyError as error:
         known = [benchmark.name for benchmark in mteb.get_benchmarks()]
         raise BadInputError(
-            f"tasks.benchmark={name!r} is no benchmark of mteb {_suggestion(name, known)}"
+            f"tasks.benchmark={name!r} is no benchmark of mteb "
+            f"{_suggestion(name, known, lister='get_benchmarks')}"
         ) from error
 
 
@@ -157,8 +158,8 @@ def _check_names(tasks: Iterable[AbsTask]) -> None:
         seen.add(name)
 
 
-def _suggestion(name: str, known: Sequence[str]) -> str:
+def _suggestion(name: str, known: Sequence[str], *, lister: str = "get_tasks") -> str:
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if not close:
-        return "(mteb.get_tasks() lists them)"
+        return f"(mteb.{lister}() lists them)"
     return f"(did you mean {' or '.join(close)}?)"
