@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -153,10 +154,9 @@ def _guarded(command: Callable[[Any], int], settings: Any) -> tuple[int, Excepti
 
 def _with_listing(arguments: list[str]) -> list[str]:
     """`--info` alone lists the tasks; `--info all` and the like stay Hydra's own."""
-    following = [*arguments[1:], ""]
     return [
         "info=true" if argument == "--info" and after not in _HYDRA_INFO else argument
-        for argument, after in zip(arguments, following, strict=True)
+        for argument, after in pairwise([*arguments, ""])
     ]
 
 

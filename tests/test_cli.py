@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import __version__
-from harness.cli import COMMANDS, _main
+from harness.cli import COMMANDS, _main, _with_listing
 
 DOCUMENT = '{"_id": "d1", "title": "", "text": "cats purr"}\n'
 OTHERS = '{"_id": "d0", "text": "dogs bark"}\n{"_id": "d3", "text": "rain falls"}\n'
@@ -512,3 +512,19 @@ def test_one_adapter_need_not_be_a_list(run_toy, tmp_path, golden_tiny):
         assert status == 0, err
         found[adapters] = json.loads(out)["experiment"]
     assert found["adapter"] == found["[adapter]"] != found["[]"]
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ([], []),
+        (["tasks=beir"], ["tasks=beir"]),
+        (["--info"], ["info=true"]),
+        (["tasks=beir", "--info"], ["tasks=beir", "info=true"]),
+        (["--info", "tasks=beir"], ["info=true", "tasks=beir"]),
+        (["--info", "all"], ["--info", "all"]),
+        (["--info", "defaults-tree", "x=1"], ["--info", "defaults-tree", "x=1"]),
+    ],
+)
+def test_the_listing_is_asked_for_by_a_flag_that_hydra_has_too(given, meant):
+    assert _with_listing(given) == meant

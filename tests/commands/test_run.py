@@ -239,7 +239,7 @@ def test_means_stand_below_the_tables_of_several_tasks(run, tmp_path):
     settings = ("tasks=folder", "cost=off", "retrieval=[bm25]")
     _, out, _ = run(*settings, "tasks.path=[one,two]")
     assert "Means of the main scores" in out
-    assert said(out)[-2:] == ["bm25 0.9033", ""]
+    assert said(out)[-2:] == ["mean of 2 tasks 0.9033", ""]
     _, out, _ = run(*settings, "tasks.path=[one]")
     assert "Means" not in out
 

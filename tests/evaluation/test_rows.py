@@ -37,6 +37,11 @@ def test_no_ratio_without_dense_or_value():
     assert ratios([row("dense", 0.0), row("bm25", 0.3)]) == [None, None]
 
 
+def test_no_ratio_to_a_negative_correlation():
+    assert ratios([row("dense", -0.5), row("sparse", -0.25)]) == [None, None]
+    assert ratios([row("dense", 0.5), row("sparse", -0.25)]) == [1.0, -0.5]
+
+
 @pytest.mark.parametrize("name", ["model", "task", "subset", "split", "metric", "encoder"])
 def test_ratio_only_within_the_same_cell(name):
     assert ratios([row("dense", 0.6), row("bm25", 0.3, **{name: "other"})]) == [1.0, None]
