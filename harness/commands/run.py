@@ -90,6 +90,7 @@ def _list(config: RunConfig) -> int:
     from harness.evaluation.forecast import CHARACTERS_PER_TOKEN, forecast
     from harness.evaluation.tasks.resolve import resolve_tasks
     from harness.evaluation.tasks.sizes import task_size
+    from harness.progress import say
     from harness.reporting.listing import list_task, listing_lines, print_listing
 
     tasks = resolve_tasks(config.tasks, cache_dir=Path(config.store_dir) / "tasks")
@@ -108,6 +109,7 @@ def _list(config: RunConfig) -> int:
     ]
     if config.format == "json":
         listing_lines(entries)
+        say(expected.note)
     else:
         print_listing(entries, [expected.note])
     return 0
