@@ -14,4 +14,4 @@ def listed(names: Sequence[str], *, most: int = 5) -> str:
     """Names with commas between, the first few of a long list: `a, b and 7 more`."""
     rest = len(names) - most
     shown = ", ".join(names[:most])
-    return f"{shown} and {rest} more" if rest > 0 else shown
+    return f"{shown} and {rest:,} more" if rest > 0 else shown

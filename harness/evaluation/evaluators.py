@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import mteb
 from mteb._set_seed import _set_seed
@@ -67,16 +69,6 @@ class Evaluated:
     ranked: dict[Place, Ranked] = field(default_factory=dict)
 
 
-class Evaluator(Protocol):
-    """Evaluates modes of one task, which share its texts."""
-
-    texts: TaskTexts
-
-    def evaluate(self, mode: str, meta: ModelMeta) -> Evaluated:
-        """Evaluate one mode."""
-        ...
-
-
 def ranks(task: AbsTask) -> bool:
     """Whether a task ranks documents for queries, so that every retrieval mode applies."""
     return isinstance(task, AbsTaskRetrieval)
@@ -87,49 +79,58 @@ def applicable(task: AbsTask, modes: Mapping[str, RetrievalConfig]) -> dict[str,
     return {name: mode for name, mode in modes.items() if ranks(task) or mode.gives_vectors}
 
 
-def evaluator_of(
-    task: AbsTask,
-    modes: Mapping[str, RetrievalConfig],
-    *,
-    encoder: TextEncoder,
-    head: Head,
-    meter: CostMeter,
-) -> Evaluator:
-    """The evaluator of a task whose data are loaded.
+class Evaluator(ABC):
+    """Evaluates modes of one task, which share its texts.
 
-    Args:
-        task: An mteb task.
-        modes: The run's modes by name; a fusion finds its parts among them.
-        encoder: The task's encoder.
-        head: The run's head.
-        meter: Measures costs.
+    Attributes:
+        texts: What mteb asked for so far.
     """
-    if isinstance(task, AbsTaskRetrieval):
-        return RankingEvaluator(task, modes, encoder=encoder, head=head, meter=meter)
-    return VectorEvaluator(task, modes, encoder=encoder, head=head, meter=meter)
-
-
-class RankingEvaluator:
-    """Tasks that rank: retrieval, reranking, and both with instructions."""
 
     def __init__(
         self,
-        task: AbsTaskRetrieval,
+        task: Any,
         modes: Mapping[str, RetrievalConfig],
         *,
         encoder: TextEncoder,
         head: Head,
         meter: CostMeter,
     ) -> None:
+        """Take what all modes of a task share.
+
+        Args:
+            task: An mteb task, its data loaded.
+            modes: The run's modes by name; a fusion finds its parts among them.
+            encoder: The task's encoder.
+            head: The run's head.
+            meter: Measures costs.
+        """
         self.texts = TaskTexts(encoder)
         self._task = task
+        self._modes = modes
+        self._encoder = encoder
+        self._head = head
         self._meter = meter
-        self._retrievers: dict[str, OnceRetriever] = {}
-        for name, mode in modes.items():
-            dependencies = Dependencies(
-                name=name, encoder=encoder, head=head, retrievers=self._retrievers
-            )
-            self._retrievers[name] = OnceRetriever(build(mode, dependencies=dependencies))
+
+    @abstractmethod
+    def evaluate(self, mode: str, meta: ModelMeta) -> Evaluated:
+        """Evaluate one mode."""
+
+    def _build(self, mode: str, config: RetrievalConfig, retrievers: Mapping[str, Any]) -> Any:
+        dependencies = Dependencies(
+            name=mode, encoder=self._encoder, head=self._head, retrievers=retrievers
+        )
+        return build(config, dependencies=dependencies)
+
+
+class RankingEvaluator(Evaluator):
+    """Tasks that rank: retrieval, reranking, and both with instructions."""
+
+    @cached_property
+    def _retrievers(self) -> dict[str, OnceRetriever]:
+        retrievers: dict[str, OnceRetriever] = {}
+        for name, config in self._modes.items():
+            retrievers[name] = OnceRetriever(self._build(name, config, retrievers))
+        return retrievers
 
     def evaluate(self, mode: str, meta: ModelMeta) -> Evaluated:
         """See `Evaluator`."""
@@ -161,25 +162,10 @@ class RankingEvaluator:
         return Ranked(corpus, queries, ranking, qrels, metrics)
 
 
-class VectorEvaluator:
+class VectorEvaluator(Evaluator):
     """Tasks that compare, classify or group texts: everything that ranks nothing."""
 
-    def __init__(
-        self,
-        task: AbsTask,
-        modes: Mapping[str, RetrievalConfig],
-        *,
-        encoder: TextEncoder,
-        head: Head,
-        meter: CostMeter,
-    ) -> None:
-        self.texts = TaskTexts(encoder)
-        self._task = task
-        self._meter = meter
-        self._modes = applicable(task, modes)
-        self._encoder = encoder
-        self._head = head
-        self._texts_known = False
+    _texts_known = False
 
     def evaluate(self, mode: str, meta: ModelMeta) -> Evaluated:
         """See `Evaluator`."""
@@ -194,10 +180,7 @@ class VectorEvaluator:
         return Evaluated(result, self._cost(encoder, result))
 
     def _mode_encoder(self, name: str, config: RetrievalConfig, meta: ModelMeta) -> ModeEncoder:
-        dependencies = Dependencies(
-            name=name, encoder=self._encoder, head=self._head, retrievers={}
-        )
-        return ModeEncoder(build(config, dependencies=dependencies), self._task, self.texts, meta)
+        return ModeEncoder(self._build(name, config, {}), self._task, self.texts, meta)
 
     def _cost(self, encoder: ModeEncoder, result: TaskResult) -> dict[str, dict[str, Any]]:
         """Costs by place; texts of a split that is not evaluated belong to all that are."""

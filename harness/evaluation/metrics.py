@@ -148,7 +148,7 @@ def per_query_table(split: str, subset: str, table: QueryMetrics) -> pa.Table:
     for all splits and subsets of a task, so tables of one task can be concatenated.
     """
     queries = np.arange(len(table.query_ids), dtype=np.int32)
-    columns = _place_columns(split, subset, queries, table.query_ids)
+    columns = place_columns(split, subset, queries, table.query_ids)
     columns |= {name: pa.array(table.values[:, column]) for column, name in enumerate(NAMES)}
     metadata = {
         _IDENTICAL: str(int(table.ignore_identical_ids)),
@@ -165,16 +165,24 @@ def qrels_table(split: str, subset: str, qrels: Qrels) -> pa.Table:
     grades = [grade for grades in qrels.values() for grade in grades.values()]
     return pa.table(
         {
-            **_place_columns(split, subset, queries, tuple(qrels)),
+            **place_columns(split, subset, queries, tuple(qrels)),
             "document_id": pa.array(documents, pa.string()).dictionary_encode(),
             "grade": pa.array(grades, pa.int32()),
         }
     )
 
 
-def _place_columns(
+def place_columns(
     split: str, subset: str, queries: NDArray[np.int32], query_ids: Sequence[str]
 ) -> dict[str, pa.Array]:
+    """The columns split, subset and query_id that all tables of queries start with.
+
+    Args:
+        split: The split.
+        subset: The subset.
+        queries: int32 (rows,), numbers of `query_ids`.
+        query_ids: The queries.
+    """
     constant = np.zeros(len(queries), np.int32)
     return {
         "split": pa.DictionaryArray.from_arrays(constant, pa.array([split])),

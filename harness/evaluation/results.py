@@ -23,7 +23,13 @@ import pyarrow.parquet as pq
 
 from harness.errors import BadInputError
 from harness.evaluation.experiment import Experiment
-from harness.evaluation.metrics import PER_QUERY_FILE, QRELS_FILE, per_query_table, qrels_table
+from harness.evaluation.metrics import (
+    PER_QUERY_FILE,
+    QRELS_FILE,
+    per_query_table,
+    place_columns,
+    qrels_table,
+)
 from harness.files import file_name, read_json, write_atomically, write_text
 
 if TYPE_CHECKING:
@@ -214,14 +220,9 @@ def _ranking_table(split: str, subset: str, part: Ranked) -> pa.Table:
     found = part.ranking.documents >= 0
     query, rank = np.nonzero(found)
     documents = pa.array(part.ranking.documents[found], pa.int32())
-    constant = np.zeros(len(query), np.int32)
     return pa.table(
         {
-            "split": pa.DictionaryArray.from_arrays(constant, pa.array([split])),
-            "subset": pa.DictionaryArray.from_arrays(constant, pa.array([subset])),
-            "query_id": pa.DictionaryArray.from_arrays(
-                query.astype(np.int32), pa.array(list(part.queries.ids), pa.string())
-            ),
+            **place_columns(split, subset, query.astype(np.int32), part.queries.ids),
             "rank": pa.array(rank.astype(np.int32) + 1),
             "document_id": pa.DictionaryArray.from_arrays(
                 documents, pa.array(list(part.corpus.ids), pa.string())

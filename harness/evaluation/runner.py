@@ -18,7 +18,13 @@ from harness.evaluation.aggregates import combine, parts_of, says_the_same
 from harness.evaluation.costing import CostMeter
 from harness.evaluation.downloads import DataLoader, UnreachableDataError, unreachable_line
 from harness.evaluation.encoder import build_encoder, with_published_settings
-from harness.evaluation.evaluators import applicable, evaluator_of, ranks
+from harness.evaluation.evaluators import (
+    Evaluator,
+    RankingEvaluator,
+    VectorEvaluator,
+    applicable,
+    ranks,
+)
 from harness.evaluation.ledger import Ledger
 from harness.evaluation.manifest import run_manifest
 from harness.evaluation.places import widen
@@ -69,7 +75,6 @@ class Runner:
         self._head: Head = build(self.config.head, encoder=self._encoder)
         self._meter = CostMeter(config.cost, self._encoder, self._head)
         self._data = DataLoader()
-        self._named: set[str] = set()
         self._ledgers: dict[str, Ledger] = {}
         self._finished: dict[str, dict[str, StoredResult]] = {}
 
@@ -84,7 +89,7 @@ class Runner:
         tasks = resolve_tasks(self.config.tasks, cache_dir=Path(self.config.store_dir) / "tasks")
         parts = self._with_modes(parts_of(tasks))
         aggregates = [task for task in tasks if isinstance(task, AbsTaskAggregate)]
-        self._named = {task.metadata.name for task in tasks}
+        named = {task.metadata.name for task in tasks}
         for task in [*parts, *aggregates]:
             self._ledgers[task.metadata.name] = self._ledger(task)
         asked = {
@@ -98,7 +103,7 @@ class Runner:
             self._run_all(parts, outcome)
             for aggregate in aggregates:
                 try:
-                    self._combine(aggregate, outcome)
+                    self._combine(aggregate, named, outcome)
                 except Exception as error:
                     self._note_failure(aggregate, error, outcome)
         outcome.rows = with_ratios(outcome.rows)
@@ -194,7 +199,8 @@ class Runner:
     ) -> None:
         task = ledger.task
         self._data.load(task)
-        evaluator = evaluator_of(
+        kind = RankingEvaluator if ranks(task) else VectorEvaluator
+        evaluator: Evaluator = kind(
             task,
             self.config.retrieval,
             encoder=ledger.encoder,
@@ -217,13 +223,19 @@ class Runner:
             if not is_local(task):
                 task.unload_data()
 
-    def _combine(self, task: AbsTaskAggregate, outcome: RunOutcome) -> None:
-        """The rows of a task that is the mean of its parts, where all of them are finished."""
+    def _combine(self, task: AbsTaskAggregate, named: set[str], outcome: RunOutcome) -> None:
+        """The rows of a task that is the mean of its parts, where all of them are finished.
+
+        Args:
+            task: The aggregate.
+            named: The tasks that the run was asked for; a part among them stands for itself.
+            outcome: Gets the rows.
+        """
         name = task.metadata.name
         ledger = self._ledgers[name]
         parts = [part.metadata.name for part in task.tasks]
         outcome.rows = [
-            replace(row, part_of=name) if row.task in parts and row.task not in self._named else row
+            replace(row, part_of=name) if row.task in parts and row.task not in named else row
             for row in outcome.rows
         ]
         finished: dict[str, StoredResult] = {}

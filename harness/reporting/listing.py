@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.evaluation.tasks.sizes import Estimate, TaskSize, estimate
+from harness.reporting.standings import ABSENT
 from harness.reporting.terminal import standard_output
 from harness.reporting.units import duration, si
 from harness.text import printable
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from harness.cost.flops import QuadraticFlops
 
-_UNKNOWN = "–"
 _SHOWN_SUBSETS = 2
 
 
@@ -174,5 +174,5 @@ def _cells(entries: Sequence[ListedTask]) -> list[str]:
     for figure, written in _FIGURES.values():
         values = [value for value in map(figure, entries) if value is not None]
         least = "≥ " if len(values) < len(entries) else ""
-        cells.append(least + written(sum(values)) if values else _UNKNOWN)
+        cells.append(least + written(sum(values)) if values else ABSENT)
     return cells

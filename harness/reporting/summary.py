@@ -11,10 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.evaluation.rows import ResultRow
+from harness.reporting.standings import ABSENT
 from harness.reporting.terminal import standard_output
 from harness.text import printable
-
-ABSENT = "–"
 
 
 @dataclass(frozen=True)

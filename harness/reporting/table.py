@@ -16,12 +16,11 @@ from harness.evaluation.results import without_nan
 from harness.evaluation.rows import ResultRow
 from harness.reporting.standings import document_flops
 from harness.reporting.terminal import standard_output
-from harness.reporting.units import bytes_text, metric_name, milliseconds, ratio_text, si
+from harness.reporting.units import ABSENT, bytes_text, metric_name, milliseconds, ratio_text, si
 from harness.text import printable
 
 _COLUMNS = ("mode", "value", "of dense", "FLOPs/query", "ms/query", "index", "FLOPs/document")
 _ALWAYS = ("mode", "value", "of dense")
-_ABSENT = "-"
 
 
 def json_lines(rows: Sequence[ResultRow], comparisons: Sequence[Comparison] = ()) -> None:
@@ -80,7 +79,7 @@ def _table(rows: Sequence[ResultRow], metric: str) -> Table:
     kept = [
         column
         for column, name in enumerate(_COLUMNS)
-        if name in _ALWAYS or any(line[column] != _ABSENT for line in lines)
+        if name in _ALWAYS or any(line[column] != ABSENT for line in lines)
     ]
     for column in kept:
         name = _COLUMNS[column]
@@ -99,7 +98,7 @@ def _cells(row: ResultRow) -> list[str]:
     cost = row.cost
     return [
         row.mode,
-        _ABSENT if row.value is None else f"{row.value:.4f}",
+        ABSENT if row.value is None else f"{row.value:.4f}",
         ratio_text(row.ratio),
         si(cost.get("query_flops")),
         milliseconds(cost.get("latency_p50_ms")),

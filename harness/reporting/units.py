@@ -5,13 +5,13 @@ from __future__ import annotations
 _SI = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _BINARY = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 _NAMES = {"ndcg": "nDCG", "map": "MAP", "mrr": "MRR", "recall": "Recall", "precision": "P"}
-_ABSENT = "-"
+ABSENT = "-"
 
 
 def si(value: float | None) -> str:
     """A count with an SI prefix and three significant digits: `1.42 G`; `-` when absent."""
     if value is None:
-        return _ABSENT
+        return ABSENT
     for factor, prefix in _SI:
         if value >= factor * 0.9995:
             return f"{_three(value / factor)} {prefix}"
@@ -21,7 +21,7 @@ def si(value: float | None) -> str:
 def bytes_text(value: float | None) -> str:
     """Bytes with a binary prefix: `7.59 MiB`; `-` when absent."""
     if value is None:
-        return _ABSENT
+        return ABSENT
     for factor, prefix in _BINARY:
         if value >= factor * 0.9995:
             return f"{_three(value / factor)} {prefix}"
@@ -30,13 +30,13 @@ def bytes_text(value: float | None) -> str:
 
 def milliseconds(value: float | None) -> str:
     """Milliseconds with three significant digits; `-` when absent."""
-    return _ABSENT if value is None else _three(value)
+    return ABSENT if value is None else _three(value)
 
 
 def duration(seconds: float | None) -> str:
     """A time in its two largest units: `0.25 s`, `4 min 5 s`, `3 h 20 min`; `-` when absent."""
     if seconds is None:
-        return _ABSENT
+        return ABSENT
     if seconds < 59.95:
         return f"{_three(seconds)} s"
     if (whole := round(seconds)) < 3600:
@@ -49,7 +49,7 @@ def duration(seconds: float | None) -> str:
 
 def ratio_text(value: float | None) -> str:
     """A ratio as per cent with one decimal: `95.6 %`; `-` when absent."""
-    return _ABSENT if value is None else f"{100 * value:.1f} %"
+    return ABSENT if value is None else f"{100 * value:.1f} %"
 
 
 def metric_name(metric: str) -> str:

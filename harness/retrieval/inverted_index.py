@@ -11,7 +11,7 @@ from scipy import sparse
 from harness.embedding.ragged import Ragged
 from harness.retrieval.candidates import sparse_scores
 from harness.retrieval.ranking import Ranking, best_of
-from harness.retrieval.vectors import with_small_indices
+from harness.retrieval.vectors import vector_bytes, with_small_indices
 
 _SCORES = 1 << 22  # score entries held at a time: 32 MiB
 
@@ -27,8 +27,7 @@ class InvertedIndex:
     @property
     def nbytes(self) -> int:
         """Bytes of the postings and their offsets."""
-        parts = (self.postings.data, self.postings.indices, self.postings.indptr)
-        return sum(part.nbytes for part in parts)
+        return vector_bytes(self.postings)
 
     @property
     def document_frequency(self) -> NDArray[np.int64]:

@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from harness.alignment.head import normalise
 from harness.errors import TaskFailedError
 
 Vectors: TypeAlias = Any  # float32 (n, d), or CSR float32 (n, V): SciPy has no types
 _DENSE_BYTES = 4 << 30
 
 
-class SparseVectors(sparse.csr_array):  # type: ignore[misc]
+class SparseVectors(sparse.csr_array):  # type: ignore[misc]  # SciPy's classes have no types
     """CSR rows that code written for dense rows can count, slice, and take dot products of."""
 
     def __len__(self) -> int:
@@ -71,10 +72,7 @@ def _compared(vectors: Vectors, how: str) -> Vectors:
     """Rows as they enter a dot product; zero rows stay zero."""
     if not sparse.issparse(vectors):
         rows = np.atleast_2d(np.asarray(vectors, np.float32))
-        if how == "dot":
-            return rows
-        norms = np.linalg.norm(rows, axis=1, keepdims=True)
-        return rows / np.maximum(norms, np.float32(1e-12))
+        return rows if how == "dot" else normalise(rows)
     if how == "dot":
         return vectors
     norms = np.sqrt(np.asarray(vectors.multiply(vectors).sum(axis=1)))

@@ -1,7 +1,6 @@
 import csv
 import io
 import re
-from dataclasses import replace
 from datetime import date
 from html.parser import HTMLParser
 
@@ -10,58 +9,11 @@ from omegaconf import OmegaConf
 
 from harness.commands.report import report
 from harness.errors import BadInputError
-from harness.evaluation.published import Comparison, PublishedScore
-from harness.evaluation.rows import ResultRow
-from harness.reporting.collect import Collection, Entry
+from harness.reporting.collect import Collection
 from harness.reporting.leaderboard import write_leaderboard
+from tests.reporting.literal import BM25, DENSE, compared, entry
 
 TODAY = date(2024, 2, 29)
-HARDWARE = "Some CPU, 2 cores"
-DENSE = Entry(
-    ResultRow(
-        model="org/model",
-        task="T",
-        subset="default",
-        split="test",
-        mode="dense",
-        kind="dense",
-        metric="ndcg_at_10",
-        value=0.54462,
-        ratio=1.0,
-        experiment="dense-cosine-0123",
-        dataset_revision="d34ecf1b9ba8c7b8",
-        encoder="e",
-        hardware=HARDWARE,
-        commit="43df4342b425+",
-        cost={
-            "documents": 1500,
-            "queries": 500,
-            "query_flops": 311926929.4,
-            "corpus_flops": 2524852841472.0,
-            "latency_p50_ms": 7.2689945,
-            "latency_p95_ms": 9.2249644,
-            "index_bytes": 2304000,
-            "documents_per_second": 105.355,
-        },
-    ),
-    "cosine, mean pooling",
-)
-
-
-def entry(settings="", **given):
-    return Entry(replace(DENSE.row, **given), settings)
-
-
-BM25 = entry(
-    "k1 = 1.5",
-    model="baseline/bm25s",
-    mode="bm25",
-    kind="bm25",
-    value=0.47,
-    ratio=None,
-    encoder="",
-    cost={"documents": 1500, "queries": 500, "query_flops": 1300.0, "corpus_flops": 0.0},
-)
 BEST = entry("minmax", mode="hybrid", kind="hybrid", value=0.5595, ratio=1.0273, cost={})
 ABSENT = entry("K = 8", mode="sparse", kind="aligned_sparse", value=None, ratio=None, cost={})
 
@@ -134,19 +86,9 @@ def test_the_table_ranks_by_value_and_an_absent_figure_is_not_a_zero(tmp_path):
 
 
 def test_published_scores_have_columns_where_there_are_any(tmp_path):
-    theirs = PublishedScore(
-        model="<b>org",
-        revision="</td>",
-        task="T",
-        split="test",
-        subset="default",
-        metric="ndcg_at_10",
-        value=0.54472,
-        deviation=None,
-    )
-    compared = replace(DENSE, comparison=Comparison(DENSE.row, theirs, 0.001))
-    absent = replace(ABSENT, comparison=Comparison(ABSENT.row, theirs, 0.001))
-    page, _, table, markdown = written(tmp_path, compared, BM25, absent, entry(task="U"))
+    odd = {"model": "<b>org", "revision": "</td>"}
+    dense, absent = compared(DENSE, 0.54472, **odd), compared(ABSENT, 0.54472, **odd)
+    page, _, table, markdown = written(tmp_path, dense, BM25, absent, entry(task="U"))
     (header, dense, bm25, sparse), (other, _) = page.tables
     assert header[-3:] == ["documents per s", "published", "ours − published"]
     assert dense[-3:] == ["105", "0.5447", "-0.0001"]

@@ -1,60 +1,11 @@
 import csv
 import io
-from dataclasses import replace
 
 import pytest
 
-from harness.evaluation.published import Comparison, PublishedScore
-from harness.evaluation.rows import ResultRow
-from harness.reporting.collect import Entry
 from harness.reporting.plain import csv_text, escape_markdown, markdown_text
 from harness.reporting.standings import boards
-
-DENSE = Entry(
-    ResultRow(
-        model="org/model",
-        task="T",
-        subset="default",
-        split="test",
-        mode="dense",
-        kind="dense",
-        metric="ndcg_at_10",
-        value=0.54462,
-        ratio=1.0,
-        experiment="dense-cosine-0123",
-        dataset_revision="d34ecf1b9ba8c7b8",
-        encoder="e",
-        hardware="Some CPU, 2 cores",
-        commit="43df4342b425+",
-        cost={
-            "documents": 1500,
-            "queries": 500,
-            "query_flops": 311926929.4,
-            "corpus_flops": 2524852841472.0,
-            "latency_p50_ms": 7.2689945,
-            "latency_p95_ms": 9.2249644,
-            "index_bytes": 2304000,
-            "documents_per_second": 105.355,
-        },
-    ),
-    "cosine, mean pooling",
-)
-
-
-def entry(settings="", **given):
-    return Entry(replace(DENSE.row, **given), settings)
-
-
-BM25 = entry(
-    "k1 = 1.5",
-    model="baseline/bm25s",
-    mode="bm25",
-    kind="bm25",
-    value=0.47,
-    ratio=None,
-    encoder="",
-    cost={"documents": 1500, "queries": 500, "query_flops": 1300.0, "corpus_flops": 0.0},
-)
+from tests.reporting.literal import BM25, DENSE, compared, entry
 
 
 def test_csv_holds_the_figures_in_full():
@@ -88,18 +39,7 @@ def test_csv_holds_the_figures_in_full():
 
 
 def test_published_scores_are_the_last_columns_in_full():
-    theirs = PublishedScore(
-        model="org/model",
-        revision="r",
-        task="T",
-        split="test",
-        subset="default",
-        metric="ndcg_at_10",
-        value=0.54502,
-        deviation=None,
-    )
-    compared = replace(DENSE, comparison=Comparison(DENSE.row, theirs, 0.001))
-    tables = boards([BM25, compared])
+    tables = boards([BM25, compared(DENSE, 0.54502)])
     header, dense, bm25 = csv.reader(io.StringIO(csv_text(tables)))
     assert header[-3:] == ["experiment", "published", "difference"]
     assert dense[-2:] == ["0.54502", str(0.54462 - 0.54502)]

@@ -11,6 +11,7 @@ from mteb.languages import ISO_TO_LANGUAGE, PROGRAMMING_LANGS, check_language_co
 from harness.errors import BadInputError
 from harness.evaluation.tasks.sizes import task_size
 from harness.progress import say
+from harness.text import listed
 
 if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
@@ -63,10 +64,7 @@ def filter_tasks(tasks: Sequence[AbsTask], config: TasksConfig) -> list[AbsTask]
     if config.max_documents is not None or config.max_characters is not None:
         unknown = [task.metadata.name for task in kept if task_size(task) is None]
         if unknown:
-            shown = ", ".join(unknown[:_SHOWN_TASKS])
-            more = len(unknown) - _SHOWN_TASKS
-            shown += f" and {more:,} more" if more > 0 else ""
-            say(f"kept, because their size is unknown: {shown}")
+            say(f"kept, because their size is unknown: {listed(unknown, most=_SHOWN_TASKS)}")
     return kept
 
 

@@ -31,6 +31,7 @@ from threadpoolctl import threadpool_limits
 from harness.evaluation.task_texts import TaskTexts
 from harness.evaluation.tasks.folder import folder_task, local_task
 from harness.evaluation.tasks.local import is_local
+from tests.evaluation.tasks.folders import write
 
 logging.getLogger("mteb").setLevel(logging.ERROR)
 
@@ -64,18 +65,6 @@ class WordCounts:
 
 def _unit(vectors):
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-
-
-def write(folder: Path, **files) -> Path:
-    """JSON lines by split, or one object for `task`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, records in files.items():
-        if name == "task":
-            (folder / "task.json").write_text(json.dumps(records))
-        else:
-            lines = "".join(json.dumps(record) + "\n" for record in records)
-            (folder / f"{name}.jsonl").write_text(lines)
-    return folder
 
 
 def scores(task) -> dict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import mteb
@@ -11,21 +10,11 @@ from mteb.abstasks import AbsTaskClustering
 
 from harness.errors import BadInputError
 from harness.evaluation.tasks.folder import local_task
+from tests.evaluation.tasks.folders import write
 
 LABELS = [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]
 PAIRS = [{"sentence1": "a", "sentence2": "b"}, {"sentence1": "c", "sentence2": "d"}]
 CLUSTERS = [{"text": "a", "cluster": "x"}, {"text": "b", "cluster": "y"}]
-
-
-def write(folder: Path, **files) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        if name == "task":
-            (folder / "task.json").write_text(json.dumps(content))
-        else:
-            lines = "".join(json.dumps(record) + "\n" for record in content)
-            (folder / f"{name}.jsonl").write_text(lines)
-    return folder
 
 
 def collection(folder: Path, **files) -> Path:
