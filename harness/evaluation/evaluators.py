@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import mteb
@@ -110,6 +109,11 @@ class Evaluator(ABC):
         self._encoder = encoder
         self._head = head
         self._meter = meter
+        # All of them now, so that a setting that no mode can have is refused before any work.
+        self._retrievers: dict[str, OnceRetriever] = {}
+        for name, config in modes.items():
+            built = self._build(name, config, self._retrievers)
+            self._retrievers[name] = OnceRetriever(built)
 
     @abstractmethod
     def evaluate(self, mode: str, meta: ModelMeta) -> Evaluated:
@@ -124,13 +128,6 @@ class Evaluator(ABC):
 
 class RankingEvaluator(Evaluator):
     """Tasks that rank: retrieval, reranking, and both with instructions."""
-
-    @cached_property
-    def _retrievers(self) -> dict[str, OnceRetriever]:
-        retrievers: dict[str, OnceRetriever] = {}
-        for name, config in self._modes.items():
-            retrievers[name] = OnceRetriever(self._build(name, config, retrievers))
-        return retrievers
 
     def evaluate(self, mode: str, meta: ModelMeta) -> Evaluated:
         """See `Evaluator`."""
