@@ -18,6 +18,7 @@ from harness.text import printable
 
 COMMANDS = {
     "run": "evaluate a model in every retrieval mode and print the comparison",
+    "analyze": "measure which tokens embeddings align to, and study sparse retrieval with them",
     "inspect": "show what a model reads of a text, and the tokens that it aligns to",
     "report": "turn results into a leaderboard page and tables",
     "export": "write rankings and judgements as TREC files for other tools",

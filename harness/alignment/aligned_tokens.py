@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from scipy import sparse
 
-    from harness.alignment.head import Head
+    from harness.alignment.head import LogitReader
 
 _BLOCK_BYTES = 64 << 20  # of logits at a time: n×V is never held
 _PLACED: dict[str, tuple[NDArray[np.float32], torch.Tensor]] = {}  # by device
@@ -39,7 +39,7 @@ class AlignedTokens:
 
 
 def aligned_tokens(
-    head: Head,
+    head: LogitReader,
     embeddings: NDArray[np.float32],
     k: int,
     *,
@@ -66,7 +66,7 @@ def aligned_tokens(
     weights = np.zeros((count, k), np.float32)
     forbidden = torch.from_numpy(~allowed).to(device)
     equal = EqualRows.of(embeddings, literal)
-    for rows, logits in _logit_blocks(head, embeddings, equal.distinct, device):
+    for rows, logits in logit_blocks(head, embeddings, equal.distinct, device):
         logits.masked_fill_(forbidden, -torch.inf)
         if literal is not None:
             own = torch.zeros_like(logits, dtype=torch.bool)
@@ -83,12 +83,12 @@ def aligned_tokens(
 
 
 def logits_at(
-    head: Head, embeddings: NDArray[np.float32], tokens: Ragged, *, device: str = "cpu"
+    head: LogitReader, embeddings: NDArray[np.float32], tokens: Ragged, *, device: str = "cpu"
 ) -> NDArray[np.float32]:
     """The logits of given tokens: float32, one for each of `tokens.values`."""
     owners = tokens.row_numbers()
     result = np.zeros(len(tokens.values), np.float32)
-    for rows, logits in _logit_blocks(head, embeddings, np.arange(len(embeddings)), device):
+    for rows, logits in logit_blocks(head, embeddings, np.arange(len(embeddings)), device):
         first, last = tokens.offsets[rows[0]], tokens.offsets[rows[-1] + 1]
         row = _indices(owners[first:last] - rows[0], device)
         column = _indices(tokens.values[first:last], device)
@@ -96,8 +96,8 @@ def logits_at(
     return result
 
 
-def _logit_blocks(
-    head: Head, embeddings: NDArray[np.float32], rows: NDArray[np.int64], device: str
+def logit_blocks(
+    head: LogitReader, embeddings: NDArray[np.float32], rows: NDArray[np.int64], device: str
 ) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
     """Yield (rows, logits) for blocks of the given rows, float32 on the device."""
     matrix = None if head.matrix is None else _placed(head.matrix, device)

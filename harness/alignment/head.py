@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from harness.alignment.lexicon import Lexicon
+    from harness.alignment.transforms import Transform
     from harness.embedding.texts import Texts
 
 
@@ -25,6 +27,8 @@ class FitRecord:
         nonzeros: Non-zero entries of the target matrix.
         vocabulary: Columns of the target matrix.
         seconds: Wall time of the fit when it was computed.
+        regularisation: λ.
+        chosen: Whether λ was chosen on the corpus.
     """
 
     documents: int
@@ -32,16 +36,65 @@ class FitRecord:
     nonzeros: int
     vocabulary: int
     seconds: float
+    regularisation: float
+    chosen: bool
 
 
-class Head(Protocol):
-    """Logits of an embedding h over V tokens: `project(h) @ matrix.T + bias`.
+class LogitReader(Protocol):
+    """Logits of an embedding h over V terms: `project(h) @ matrix.T + bias`.
 
     Without a matrix `project(h)` is the logits.
     """
 
+    @property
+    def matrix(self) -> NDArray[np.float32] | None:
+        """float32 (V, d), after `fit`; None where nothing is multiplied."""
+        ...
+
+    @property
+    def bias(self) -> NDArray[np.float32] | None:
+        """float32 (V,), or None."""
+        ...
+
+    @property
+    def vocabulary(self) -> int:
+        """V, after `fit`."""
+        ...
+
+    def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What is multiplied with the matrix: float32 (n, d) from embeddings (n, d)."""
+        ...
+
+
+@dataclass(frozen=True)
+class MatrixReader:
+    """A matrix that reads vectors as they are.
+
+    Attributes:
+        matrix: float32 (V, d).
+        bias: float32 (V,), or None.
+    """
+
+    matrix: NDArray[np.float32]
+    bias: NDArray[np.float32] | None
+
+    @property
+    def vocabulary(self) -> int:
+        """See `LogitReader`."""
+        return len(self.matrix)
+
+    def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The vectors themselves."""
+        return embeddings
+
+
+class Head(LogitReader, Protocol):
+    """A `LogitReader` that belongs to a model: it knows its terms, and may learn from a corpus."""
+
     needs_corpus: bool
     """Whether `fit` learns from the corpus; else it only checks."""
+    transform: Transform
+    """What an embedding goes through before it is read; part of `project`."""
 
     def identity(self) -> dict[str, Any]:
         """Everything about the head that can change a score, JSON-able."""
@@ -52,23 +105,13 @@ class Head(Protocol):
         ...
 
     @property
-    def matrix(self) -> NDArray[np.float32] | None:
-        """float32 (V, d), after `fit`; None where nothing is multiplied."""
-        ...
-
-    @property
-    def vocabulary(self) -> int:
-        """V, after `fit`."""
+    def lexicon(self) -> Lexicon:
+        """The terms that the V columns stand for, after `fit`."""
         ...
 
     @property
     def flops_per_text(self) -> float:
         """FLOPs of reading one embedding, after `fit`."""
-        ...
-
-    @property
-    def bias(self) -> NDArray[np.float32] | None:
-        """float32 (V,), or None."""
         ...
 
     @property
@@ -81,10 +124,6 @@ class Head(Protocol):
 
         A backbone's own head reads pooled token states, whatever dense layers follow them.
         """
-        ...
-
-    def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What is multiplied with the matrix: float32 (n, d) from embeddings (n, d)."""
         ...
 
 

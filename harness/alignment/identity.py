@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.config import identity
+from harness.alignment.lexicon import Lexicon, TokenLexicon
+from harness.alignment.transforms import NoTransform
+from harness.config import NoTransformConfig, identity
 from harness.errors import BadInputError
 
 if TYPE_CHECKING:
     from harness.alignment.head import FitRecord
+    from harness.alignment.transforms import Transform
     from harness.config import IdentityHeadConfig
     from harness.embedding.encoder import TextEncoder
     from harness.embedding.texts import Texts
@@ -26,10 +29,22 @@ class IdentityHead:
     matrix: NDArray[np.float32] | None = None
     flops_per_text = 0.0
 
-    def __init__(self, config: IdentityHeadConfig, *, encoder: TextEncoder) -> None:
+    def __init__(
+        self,
+        config: IdentityHeadConfig,
+        *,
+        encoder: TextEncoder,
+        transform: Transform | None = None,
+    ) -> None:
         self.config = config
+        self.transform = transform or NoTransform(NoTransformConfig())
         self._encoder = encoder
         self._width = 0
+        if self.transform.needs_corpus or self.transform.needs_matrix:
+            raise BadInputError(
+                "head=identity reads token weights, which no transform is made for; set "
+                "transform=none, or choose another head"
+            )
 
     def identity(self) -> dict[str, Any]:
         """See `Head`."""
@@ -54,6 +69,11 @@ class IdentityHead:
         """See `Head`."""
         model = self._encoder.model
         return self._width or int(model.settings.get("vocab_size") or len(model.tokenizer))
+
+    @property
+    def lexicon(self) -> Lexicon:
+        """See `Head`: the tokenizer's tokens."""
+        return TokenLexicon(self._encoder.model.tokenizer, self.vocabulary)
 
     def read(self, texts: Texts) -> NDArray[np.float32]:
         """See `Head`: token weights, whatever follows them."""

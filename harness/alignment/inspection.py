@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.alignment.aligned_tokens import aligned_tokens
-from harness.alignment.vocabulary import WORD_BEGINNINGS, allowed_tokens
+from harness.alignment.vocabulary import readable_token
 from harness.config import build
 from harness.embedding.prompts import tokenise
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from harness.embedding.pooling import Pooling
 
 _NO_LIMIT = 10**9
-_SPACE = "\u2423"
 
 
 @dataclass(frozen=True)
@@ -91,15 +90,13 @@ def inspect_text(
     pooled = _pooled(
         build(encoder.pooling), len(ids), 0 if encoder.pooling.include_instruction else start
     )
-    allowed = allowed_tokens(
-        tokenizer, head.vocabulary, drop_special=True, drop_punctuation=False, drop_stopwords=False
-    )
+    allowed = head.lexicon.allowed(drop_special=True, drop_punctuation=False, drop_stopwords=False)
     aligned = aligned_tokens(
         head, head.read(texts), top_k, allowed=allowed, device=encoder.backend.device
     )
     unlimited = replace(encoder.layout(side), max_length=_NO_LIMIT, text_max_length=None)
     whole = tokenise(tokenizer, [encoder.template.strip(text)], unlimited)
-    literal = set(texts.literal_tokens[0].tolist())
+    literal = set(head.lexicon.literal(texts)[0].tolist())
     return Inspection(
         prompt=encoder.template.strip(text).join(encoder.template.pieces(side)),
         tokens=[
@@ -108,9 +105,9 @@ def inspect_text(
         ],
         cut=len(whole.ids[0]) - len(ids),
         aligned=[
-            AlignedToken(token, readable_token(tokenizer, token), float(weight), token in literal)
-            for token, weight in zip(aligned.ids[0].tolist(), aligned.weights[0], strict=True)
-            if token >= 0
+            AlignedToken(term, head.lexicon.name(term), float(weight), term in literal)
+            for term, weight in zip(aligned.ids[0].tolist(), aligned.weights[0], strict=True)
+            if term >= 0
         ],
     )
 
@@ -125,14 +122,3 @@ def _pooled(pooling: Pooling, length: int, start: int) -> NDArray[np.bool_]:
     counted = torch.arange(length)[None, :] >= start
     taken: NDArray[np.bool_] = (pooling(torch.eye(length)[None], counted)[0] != 0).numpy()
     return taken
-
-
-def readable_token(tokenizer: Any, token: int) -> str:
-    """A token as a person reads it; a space that it begins with is shown as `␣`."""
-    piece = tokenizer.convert_ids_to_tokens(token)
-    if token in tokenizer.all_special_ids:
-        return str(piece)
-    decoded = tokenizer.convert_tokens_to_string([piece])
-    if piece.startswith(WORD_BEGINNINGS):
-        return _SPACE + str(decoded).removeprefix(" ")
-    return str(decoded)

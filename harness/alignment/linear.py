@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.alignment.head import FitRecord, normalise
-from harness.config import identity
+from harness.alignment.lexicon import Lexicon, TokenLexicon
+from harness.alignment.transforms import NoTransform
+from harness.config import NoTransformConfig, identity
 from harness.cost.flops import head_flops
 from harness.embedding.locate import locate_tensors
 from harness.embedding.tensors import TensorPlace, checked_folder, find_tensor
@@ -19,6 +21,7 @@ from harness.errors import BadInputError
 from harness.files import read_json
 
 if TYPE_CHECKING:
+    from harness.alignment.transforms import Transform
     from harness.config import LinearHeadConfig
     from harness.embedding.encoder import TextEncoder
     from harness.embedding.texts import Texts
@@ -51,12 +54,19 @@ _LM_HEADS = ("lm_head.weight", "embed_out.weight", "output.weight")
 class TiedHead:
     """The input word embeddings as an unembedding matrix, without bias."""
 
-    def __init__(self, config: LinearHeadConfig, *, encoder: TextEncoder) -> None:
-        self.config = config
-        self._encoder = encoder
-
-    needs_corpus = False
     fit_record: FitRecord | None = None
+
+    def __init__(
+        self,
+        config: LinearHeadConfig,
+        *,
+        encoder: TextEncoder,
+        transform: Transform | None = None,
+    ) -> None:
+        self.config = config
+        self.transform = transform or NoTransform(NoTransformConfig())
+        self.needs_corpus = self.transform.needs_corpus
+        self._encoder = encoder
 
     @cached_property
     def bias(self) -> NDArray[np.float32] | None:
@@ -83,13 +93,16 @@ class TiedHead:
             **identity(self.config),
             "path": None,
             "weights": self._encoder.model.weights_hash if own else self._fingerprint,
+            **self.transform.identity(),
         }
 
     def fit(self, corpus: Texts) -> None:
-        """Check the matrix against the embeddings."""
+        """Check the matrix against the embeddings, and fit the transform."""
         self.identity()
         if len(corpus):
             self._check_width(self._place.shape[1], self.read(corpus).shape[1])
+        if self.transform.needs_corpus or self.transform.needs_matrix:
+            self.transform.fit(self.read(corpus), lambda: self.matrix, corpus)
 
     @cached_property
     def matrix(self) -> NDArray[np.float32]:
@@ -102,18 +115,24 @@ class TiedHead:
         return self._place.shape[0]
 
     @property
+    def lexicon(self) -> Lexicon:
+        """See `Head`: the tokenizer's tokens."""
+        return TokenLexicon(self._encoder.model.tokenizer, self.vocabulary)
+
+    @property
     def flops_per_text(self) -> float:
-        """See `Head`: 2·d·V."""
+        """See `Head`: 2·d·V, and the transform's."""
         rows, width = self._place.shape
-        return float(head_flops(width, rows))
+        return float(head_flops(width, rows)) + self.transform.flops_per_text
 
     def read(self, texts: Texts) -> NDArray[np.float32]:
         """See `Head`: pooled token states."""
         return texts.pooled
 
     def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The embedding as the backbone gives it, unless `normalize` is set."""
-        return normalise(embeddings) if self.config.normalize else embeddings
+        """The transformed embedding, not normalised unless `normalize` is set."""
+        transformed = self.transform.apply(embeddings)
+        return normalise(transformed) if self.config.normalize else transformed
 
     @cached_property
     def _source(self) -> Path:

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     import torch
 
-    from harness.config import MlmHeadConfig
-    from harness.embedding.encoder import TextEncoder
-
 
 @dataclass(frozen=True)
 class _Names:
@@ -93,9 +90,6 @@ class MlmHead(TiedHead):
 
     The transform is `project`, E the matrix, c the bias.
     """
-
-    def __init__(self, config: MlmHeadConfig, *, encoder: TextEncoder) -> None:
-        super().__init__(config, encoder=encoder)
 
     @cached_property
     def bias(self) -> NDArray[np.float32] | None:

@@ -1,8 +1,7 @@
 """A closed-form alignment head for models that have none (paper section 7).
 
-Ridge regression from normalised document embeddings with a constant column, X, to the documents'
-L2-normalised IDF-weighted token sets, Y: W = (XᵀX + λI)⁻¹ XᵀY. It sees the indexed corpus alone,
-no query and no judgement. Y stays sparse; the normal equations are summed and solved in float64.
+It sees documents alone, those that are indexed unless another corpus is named; no query and no
+judgement. What is fitted is kept beside the embedding store.
 """
 
 from __future__ import annotations
@@ -10,94 +9,77 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.linalg
 import xxhash
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from scipy import sparse
 
 from harness.alignment.head import FitRecord, normalise
-from harness.alignment.vocabulary import allowed_tokens, inverse_document_frequency, token_sets
-from harness.config import identity
+from harness.alignment.lexicon import Lexicon, TokenLexicon, WordLexicon
+from harness.alignment.regularisation import choose_regularisation
+from harness.alignment.ridge_fit import RidgeSums, ridge_targets
+from harness.alignment.transforms import NoTransform
+from harness.alignment.vocabulary import token_counts
+from harness.config import NoTransformConfig, identity
 from harness.cost.flops import head_flops
 from harness.embedding.store import space_hash
 from harness.errors import BadInputError
 from harness.files import write_atomically
 
 if TYPE_CHECKING:
+    from harness.alignment.transforms import Transform
     from harness.config import RidgeHeadConfig
     from harness.embedding.encoder import TextEncoder
     from harness.embedding.texts import Texts
 
-_BLOCK = 8192
-_VERSION = 1
-
-
-def ridge_weights(
-    embeddings: NDArray[np.float32], targets: sparse.csr_array, *, regularisation: float
-) -> NDArray[np.float32]:
-    """W = (XᵀX + λI)⁻¹ XᵀY with X = [embeddings, 1].
-
-    Args:
-        embeddings: float32 (n, d), as they enter X.
-        targets: Y, sparse (n, V).
-        regularisation: λ > 0.
-
-    Returns:
-        float32 (d + 1, V); the last row belongs to the constant column.
-
-    Raises:
-        BadInputError: If λ is too small for a solution in float64.
-    """
-    count, width = embeddings.shape
-    gram = np.zeros((width + 1, width + 1))
-    moments = np.zeros((targets.shape[1], width + 1))
-    for start in range(0, count, _BLOCK):
-        block = embeddings[start : start + _BLOCK].astype(np.float64)
-        design = np.hstack([block, np.ones((len(block), 1))])
-        gram += design.T @ design
-        moments += targets[start : start + _BLOCK].T @ design
-    gram[np.diag_indices_from(gram)] += regularisation
-    try:
-        factor = scipy.linalg.cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
-    except np.linalg.LinAlgError as error:
-        raise BadInputError(
-            f"head.regularisation={regularisation:g} is too small for these embeddings; raise it"
-        ) from error
-    solved: NDArray[np.float64] = scipy.linalg.cho_solve(
-        factor, moments.T, overwrite_b=True, check_finite=False
-    )
-    # In the layout of a fit that is read back: a product's last bits depend on it.
-    return solved.astype(np.float32, order="C")
-
-
-def ridge_targets(sets: sparse.csr_array) -> sparse.csr_array:
-    """Y: token sets weighted by IDF, rows L2-normalised; a row without tokens stays empty."""
-    weighted = sets.multiply(inverse_document_frequency(sets)[None, :]).tocsr()
-    norms = np.sqrt(weighted.multiply(weighted).sum(axis=1))
-    return sparse.csr_array(sparse.diags_array(1.0 / np.maximum(norms, 1e-12)) @ weighted)
+_VERSION = 2
 
 
 class RidgeHead:
-    """The ridge head, fitted on the indexed corpus and kept beside the embedding store."""
+    """The ridge head, fitted on the indexed corpus or on another one."""
 
-    needs_corpus = True
+    def __init__(
+        self,
+        config: RidgeHeadConfig,
+        *,
+        encoder: TextEncoder,
+        transform: Transform | None = None,
+        other_corpus: Callable[[TextEncoder], Texts] | None = None,
+    ) -> None:
+        """Take what the head is made of.
 
-    def __init__(self, config: RidgeHeadConfig, *, encoder: TextEncoder) -> None:
+        Args:
+            config: Its settings.
+            encoder: The model's tokenizer and the folder of the store.
+            transform: What embeddings go through first.
+            other_corpus: Makes the documents of `config.corpus`.
+        """
         self.config = config
+        self.transform = transform or NoTransform(NoTransformConfig())
         self._encoder = encoder
+        self._other_corpus = other_corpus
         self._weights: NDArray[np.float32] | None = None
+        self._lexicon: Lexicon = TokenLexicon(encoder.model.tokenizer, len(encoder.model.tokenizer))
         self.fit_record: FitRecord | None = None
+        self.needs_corpus = True
 
     def identity(self) -> dict[str, Any]:
-        """See `Head`; the corpus is part of the task."""
-        return {**identity(self.config), "version": _VERSION}
+        """See `Head`; the corpus is part of the task, or named by its content."""
+        own = {**identity(self.config), "version": _VERSION, **self.transform.identity()}
+        if self.config.corpus is not None:
+            own["corpus"] = _digest(self._corpus_of(self._encoder))
+        return own
+
+    @property
+    def lexicon(self) -> Lexicon:
+        """See `Head`; the words of a corpus are known after `fit`."""
+        return self._lexicon
 
     @property
     def matrix(self) -> NDArray[np.float32]:
@@ -117,59 +99,103 @@ class RidgeHead:
 
     @property
     def flops_per_text(self) -> float:
-        """See `Head`: 2·d·V."""
-        return float(head_flops(len(self._fitted()) - 1, self.vocabulary))
+        """See `Head`: 2·d·V, and the transform's."""
+        reading = head_flops(len(self._fitted()) - 1, self.vocabulary)
+        return float(reading) + self.transform.flops_per_text
 
     def read(self, texts: Texts) -> NDArray[np.float32]:
         """See `Head`: the model's embeddings."""
         return texts.embeddings
 
     def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The normalised embedding."""
-        return normalise(embeddings)
+        """The transformed embedding, normalised."""
+        return normalise(self.transform.apply(embeddings))
 
     def fit(self, corpus: Texts) -> None:
         """Fit on a corpus, or read the fit of the same corpus, space and settings.
 
+        A transform that is made of a head's matrix has that of the head of plain embeddings.
+
         Raises:
             BadInputError: If the corpus is empty, or a stored fit is unreadable or damaged.
         """
-        if len(corpus) == 0:
+        learned = corpus
+        if self.config.corpus is not None:
+            learned = self._corpus_of(corpus.encoder)
+        if len(learned) == 0:
             raise BadInputError("head=ridge cannot be fitted on an empty corpus")
-        path = self._path(corpus)
-        if path.exists():
-            self._weights, self.fit_record = _read(path)
+        if self.transform.needs_matrix:
+            self._fit(learned, plain=True)
+            self.transform.fit(self.read(learned), lambda: self.matrix, learned)
             return
+        if self.transform.needs_corpus:
+            self.transform.fit(self.read(learned), lambda: self.matrix, learned)
+        self._fit(learned, plain=False)
+
+    def _fit(self, corpus: Texts, *, plain: bool) -> None:
+        path = self._path(corpus, plain=plain)
+        if path.exists():
+            self._weights, words, self.fit_record = _read(path)
+        else:
+            self._weights, words, self.fit_record = self._learn(corpus, plain=plain)
+            _write(path, self._weights, words, self.fit_record)
+        if words is not None:
+            self._lexicon = WordLexicon(words, stemmer=self.config.stemmer)
+
+    def _learn(
+        self, corpus: Texts, *, plain: bool
+    ) -> tuple[NDArray[np.float32], list[str] | None, FitRecord]:
+        """Weights, the words that they belong to unless to tokens, and what it took."""
         vectors = self.read(corpus)
-        tokens = corpus.literal_tokens
-        tokenizer = self._encoder.model.tokenizer
+        inputs = normalise(vectors) if plain else self.project(vectors)
+        words = None
+        lexicon: Lexicon = self._lexicon
+        if self.config.unit == "word":
+            words = WordLexicon.of(
+                corpus, stemmer=self.config.stemmer, min_documents=self.config.min_documents
+            )
+            lexicon = words
+        tokens = lexicon.literal(corpus)
         started = time.perf_counter()
-        allowed = allowed_tokens(
-            tokenizer,
-            len(tokenizer),
+        allowed = lexicon.allowed(
             drop_special=True,
             drop_punctuation=False,
-            drop_stopwords=False,
+            drop_stopwords=self.config.drop_stopwords,
         )
-        targets = ridge_targets(token_sets(tokens, allowed))
-        self._weights = ridge_weights(
-            self.project(vectors), targets, regularisation=self.config.regularisation
-        )
-        self.fit_record = FitRecord(
+        counts = token_counts(tokens, allowed)
+        if self.config.min_documents > 1:
+            frequency = np.bincount(counts.indices, minlength=counts.shape[1])
+            counts = token_counts(tokens, allowed & (frequency >= self.config.min_documents))
+        targets = ridge_targets(counts, self.config.target)
+        sums = RidgeSums.of(inputs, targets)
+        strength = self.config.regularisation
+        if isinstance(strength, str):
+            strength = choose_regularisation(
+                sums, inputs, targets, criterion=strength, seed=self.config.seed
+            )
+        weights = sums.weights(strength)
+        record = FitRecord(
             documents=len(corpus),
-            width=len(self._weights),
-            nonzeros=int(targets.nnz),
+            width=len(weights),
+            nonzeros=sums.nonzeros,
             vocabulary=targets.shape[1],
             seconds=time.perf_counter() - started,
+            regularisation=float(strength),
+            chosen=isinstance(self.config.regularisation, str),
         )
-        _write(path, self._weights, self.fit_record)
+        return weights, None if words is None else words.words, record
 
-    def _path(self, corpus: Texts) -> Path:
-        digest = hashlib.sha256(b"".join(corpus.keys)).hexdigest()
+    def _corpus_of(self, encoder: TextEncoder) -> Texts:
+        assert self._other_corpus is not None
+        return self._other_corpus(encoder)
+
+    def _path(self, corpus: Texts, *, plain: bool) -> Path:
+        settings = {**identity(self.config), "version": _VERSION}
+        del settings["corpus"]
         key = {
-            "head": self.identity(),
+            "head": settings if plain else settings | self.transform.identity(),
             "space": corpus.space,
-            "corpus": digest,
+            "corpus": _digest(corpus),
         }
         return self._encoder.store_dir / "heads" / f"ridge-{space_hash(key)}.safetensors"
 
@@ -179,27 +205,38 @@ class RidgeHead:
         return self._weights
 
 
-def _write(path: Path, weights: NDArray[np.float32], record: FitRecord) -> None:
+def _digest(corpus: Texts) -> str:
+    return hashlib.sha256(b"".join(corpus.keys)).hexdigest()
+
+
+def _write(
+    path: Path, weights: NDArray[np.float32], words: list[str] | None, record: FitRecord
+) -> None:
     contiguous = np.ascontiguousarray(weights)
-    metadata = {
-        "record": json.dumps(asdict(record)),
-        "checksum": xxhash.xxh3_128_hexdigest(contiguous.data),
-    }
+    metadata = {"record": json.dumps(asdict(record)), "words": json.dumps(words)}
+    metadata["checksum"] = _checksum(contiguous, metadata["words"])
     write_atomically(
         path, lambda temporary: save_file({"weights": contiguous}, temporary, metadata=metadata)
     )
 
 
-def _read(path: Path) -> tuple[NDArray[np.float32], FitRecord]:
+def _read(path: Path) -> tuple[NDArray[np.float32], list[str] | None, FitRecord]:
     remedy = f"delete {path}; the head will be fitted again"
     try:
         with safe_open(path, framework="np") as tensors:
             weights: NDArray[np.float32] = np.ascontiguousarray(tensors.get_tensor("weights"))
             metadata = tensors.metadata()
         record = FitRecord(**json.loads(metadata["record"]))
-        intact = metadata["checksum"] == xxhash.xxh3_128_hexdigest(weights.data)
+        words = json.loads(metadata["words"])
+        intact = metadata["checksum"] == _checksum(weights, metadata["words"])
     except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
         raise BadInputError(f"a fitted head is unreadable: {remedy}") from error
     if not intact:
         raise BadInputError(f"a fitted head is damaged: {remedy}")
-    return weights, record
+    return weights, words, record
+
+
+def _checksum(weights: NDArray[np.float32], words: str) -> str:
+    digest = xxhash.xxh3_128(weights.data)
+    digest.update(words.encode())
+    return digest.hexdigest()

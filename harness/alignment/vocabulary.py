@@ -11,6 +11,7 @@ from scipy import sparse
 from harness.embedding.ragged import Ragged
 
 WORD_BEGINNINGS = ("\u2581", "\u0120")  # SentencePiece's and byte-level BPE's
+_SPACE = "\u2423"
 _PART_OF_A_CHARACTER = "\ufffd"  # what a byte of a longer character decodes to
 
 
@@ -68,14 +69,20 @@ def allowed_tokens(
     return allowed
 
 
-def token_sets(tokens: Ragged, allowed: NDArray[np.bool_]) -> sparse.csr_array:
-    """The set of allowed tokens of each text, as a float32 CSR matrix of ones, (n, V)."""
+def token_counts(tokens: Ragged, allowed: NDArray[np.bool_]) -> sparse.csr_array:
+    """How often each text holds each allowed token, float32 CSR (n, V) with sorted columns."""
     size = len(allowed)
     kept = tokens.keep((tokens.values < size) & allowed[np.minimum(tokens.values, size - 1)])
     matrix = sparse.csr_array(
         (np.ones(len(kept.values), np.float32), kept.values, kept.offsets), shape=(len(kept), size)
     )
     matrix.sum_duplicates()
+    return matrix
+
+
+def token_sets(tokens: Ragged, allowed: NDArray[np.bool_]) -> sparse.csr_array:
+    """The set of allowed tokens of each text, as a float32 CSR matrix of ones, (n, V)."""
+    matrix = token_counts(tokens, allowed)
     matrix.data[:] = 1.0
     return matrix
 
@@ -88,3 +95,14 @@ def inverse_document_frequency(sets: sparse.csr_array) -> NDArray[np.float32]:
     frequency = np.bincount(sets.indices, minlength=sets.shape[1])
     values: NDArray[np.float64] = np.log((sets.shape[0] + 1) / (frequency + 1))
     return values.astype(np.float32)
+
+
+def readable_token(tokenizer: Any, token: int) -> str:
+    """A token as a person reads it; a space that it begins with is shown as `␣`."""
+    piece = tokenizer.convert_ids_to_tokens(token)
+    if token in tokenizer.all_special_ids:
+        return str(piece)
+    decoded = tokenizer.convert_tokens_to_string([piece])
+    if piece.startswith(WORD_BEGINNINGS):
+        return _SPACE + str(decoded).removeprefix(" ")
+    return str(decoded)

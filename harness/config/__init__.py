@@ -15,12 +15,19 @@ from harness.config.alignment import (
     RidgeHeadConfig,
     TiedHeadConfig,
 )
+from harness.config.analysis import AnalyzeConfig, SpectrumConfig, StudyConfig
 from harness.config.commands import (
     EncoderRunConfig,
     ExportConfig,
     InspectConfig,
     ReportConfig,
     RunConfig,
+)
+from harness.config.derived_heads import (
+    CompressedHeadConfig,
+    DerivedHeadConfig,
+    WholeWordHeadConfig,
+    innermost_head,
 )
 from harness.config.embedding import (
     AutoInstructionConfig,
@@ -47,23 +54,37 @@ from harness.config.retrieval import (
     HybridConfig,
     RetrievalConfig,
 )
+from harness.config.transform import (
+    AllButTopConfig,
+    CenterConfig,
+    EmbedFilterConfig,
+    FirstComponentConfig,
+    NoTransformConfig,
+)
 
 # Who parses a configuration needs the dataclasses registered, so the functions are had here.
 __all__ = [
     "AlignedSparseConfig",
+    "AllButTopConfig",
+    "AnalyzeConfig",
     "AutoHeadConfig",
     "AutoInstructionConfig",
     "AutoPoolingConfig",
     "Bm25Config",
     "BosPoolingConfig",
+    "CenterConfig",
     "ClsPoolingConfig",
     "ComponentConfig",
+    "CompressedHeadConfig",
     "CostConfig",
     "DenseConfig",
+    "DerivedHeadConfig",
     "EchoPoolingConfig",
+    "EmbedFilterConfig",
     "EncoderRunConfig",
     "EosPoolingConfig",
     "ExportConfig",
+    "FirstComponentConfig",
     "HybridConfig",
     "IdentityHeadConfig",
     "InspectConfig",
@@ -75,18 +96,23 @@ __all__ = [
     "MeanPoolingConfig",
     "MlmHeadConfig",
     "ModelConfig",
+    "NoTransformConfig",
     "PoolingConfig",
     "ReportConfig",
     "RetrievalConfig",
     "RidgeHeadConfig",
     "RunConfig",
+    "SpectrumConfig",
     "SpladePoolingConfig",
+    "StudyConfig",
     "TasksConfig",
     "TiedHeadConfig",
     "TransformersBackendConfig",
     "WeightedMeanPoolingConfig",
+    "WholeWordHeadConfig",
     "build",
     "identity",
+    "innermost_head",
     "parse",
     "parse_component",
 ]

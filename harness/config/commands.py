@@ -80,6 +80,7 @@ class EncoderRunConfig:
     model: Any
     pooling: Any
     instruction: Any
+    transform: Any
     head: Any
     backend: Any
     tasks: Any
@@ -89,7 +90,7 @@ class EncoderRunConfig:
 
     def __post_init__(self) -> None:
         """Parse each group's component and validate what concerns several of them."""
-        for group in ("model", "pooling", "instruction", "head", "backend"):
+        for group in ("model", "pooling", "instruction", "transform", "head", "backend"):
             setattr(self, group, parse_component(group, getattr(self, group), where=group))
         self.tasks = parse(TasksConfig, self.tasks, where="tasks")
         for task, texts in self.task_instructions.items():
@@ -109,18 +110,25 @@ class InspectConfig(EncoderRunConfig):
 
     Attributes:
         text: The text.
+        other: A second text, which is compared with the first; None for none.
         side: Which template: `query`, `document` or `symmetric`.
         instructions: Instructions that are set side by side in the template's `{instruction}`.
         templates: Options of the instruction group that are set side by side.
+        models: Options of the model group, or references as `model.path`, that are set side by
+            side; the configured model alone when empty.
         top_k: Aligned tokens shown.
-        format: `table`, or `json` for one JSON object an instruction.
+        figure: A file, its suffix left out: what is compared is drawn there; None for none.
+        format: `table`, or `json` for one JSON object a variant.
     """
 
     text: str
+    other: str | None = None
     side: str = "query"
     instructions: list[str] = field(default_factory=list)
     templates: list[str] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
     top_k: int = 10
+    figure: str | None = None
     format: str = "table"
 
     def __post_init__(self) -> None:
@@ -129,6 +137,16 @@ class InspectConfig(EncoderRunConfig):
         one_of("side", self.side, ("query", "document", "symmetric"))
         one_of("format", self.format, ("table", "json"))
         at_least("top_k", self.top_k, 1)
+        several = max(map(len, (self.instructions, self.templates, self.models))) > 1
+        require(
+            self.figure is None or several or self.other is not None,
+            f"figure={self.figure} has nothing to compare: give other=..., or several "
+            "instructions, templates or models",
+        )
+        for setting in ("instructions", "templates", "models"):
+            names = getattr(self, setting)
+            twice = next((name for name in names if names.count(name) > 1), None)
+            require(twice is None, f"{setting} names {twice!r} twice; name it once")
 
 
 @dataclass(kw_only=True)

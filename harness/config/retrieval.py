@@ -70,6 +70,8 @@ class AlignedSparseConfig(RetrievalConfig):
         query_expansion: M, aligned tokens added to a query's literal ones; 0 is inference-free.
         doc_weight: `raw` logits, `relu`, `log1p` of relu, or `binary`.
         doc_norm: `l2` normalises the kept weights of each document, `none` leaves them.
+        literal_share: How much of a document's vector is its own terms by BM25 weights, from 0
+            (aligned tokens alone) to below 1; both parts are L2-normalised, K holds for their sum.
         query_weight: `binary`, `idf` of the indexed corpus, or `score`, the query's own logits.
         scope: `vocabulary`, or `literal`: only tokens of the text itself (PromptReps).
         drop_special: Whether special tokens are left out.
@@ -84,6 +86,7 @@ class AlignedSparseConfig(RetrievalConfig):
     query_expansion: int = 0
     doc_weight: str = "raw"
     doc_norm: str = "none"
+    literal_share: float = 0.0
     query_weight: str = "binary"
     scope: str = "vocabulary"
     drop_special: bool = True
@@ -93,9 +96,10 @@ class AlignedSparseConfig(RetrievalConfig):
     def label(self) -> str:
         """See `RetrievalConfig`."""
         norm = "-l2" if self.doc_norm == "l2" else ""
+        literal = f"-literal{self.literal_share:g}" if self.literal_share else ""
         return (
             f"{self.kind}-k{self.doc_top_k}-m{self.query_expansion}"
-            f"-{self.doc_weight}{norm}-{self.query_weight}"
+            f"-{self.doc_weight}{norm}{literal}-{self.query_weight}"
         )
 
     def __post_init__(self) -> None:
@@ -107,6 +111,10 @@ class AlignedSparseConfig(RetrievalConfig):
         one_of("doc_norm", self.doc_norm, ("none", "l2"))
         one_of("query_weight", self.query_weight, ("binary", "idf", "score"))
         one_of("scope", self.scope, ("vocabulary", "literal"))
+        require(
+            0 <= self.literal_share < 1,
+            f"literal_share={self.literal_share} must be at least 0 and below 1",
+        )
 
 
 @component("retrieval", "hybrid", "harness.retrieval.hybrid:HybridRetriever")

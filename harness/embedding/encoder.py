@@ -99,6 +99,10 @@ class TextEncoder:
         """The same encoder with other templates, not yet bound to a task."""
         return self._with(Template(config, copies=self.pooling.copies))
 
+    def with_template_of(self, other: TextEncoder) -> TextEncoder:
+        """The same encoder with another encoder's template, bound to the task that that one is."""
+        return self._with(other.template)
+
     def _with(self, template: Template) -> TextEncoder:
         return TextEncoder(
             model=self.model,

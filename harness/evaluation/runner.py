@@ -25,6 +25,7 @@ from harness.evaluation.evaluators import (
     applicable,
     ranks,
 )
+from harness.evaluation.heads import build_head
 from harness.evaluation.ledger import Ledger
 from harness.evaluation.manifest import run_manifest
 from harness.evaluation.places import widen
@@ -72,7 +73,7 @@ class Runner:
         model: EmbeddingModel = build(config.model)
         self.config = with_published_settings(config, model)
         self._encoder = build_encoder(self.config, model)
-        self._head: Head = build(self.config.head, encoder=self._encoder)
+        self._head: Head = build_head(self.config, self._encoder)
         self._meter = CostMeter(config.cost, self._encoder, self._head)
         self._data = DataLoader()
         self._ledgers: dict[str, Ledger] = {}

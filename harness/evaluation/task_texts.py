@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 Place = tuple[str, str]  # (split, subset)
 
 
+def joined(title: str | None, text: str) -> str:
+    """A document as it is read: title and text joined as mteb joins them."""
+    return f"{title} {text}".strip() if title else text.strip()
+
+
 class TaskTexts:
     """Keeps the texts that a task asked for, so that a later mode finds them encoded."""
 
@@ -31,10 +36,7 @@ class TaskTexts:
         if made := self._made.get((place, "document")):
             return made[0]
         titles = rows["title"] if "title" in rows.column_names else [""] * len(rows)
-        texts = [
-            f"{title} {text}".strip() if title else text.strip()
-            for title, text in zip(titles, rows["text"], strict=True)
-        ]
+        texts = [joined(title, text) for title, text in zip(titles, rows["text"], strict=True)]
         pairs = sorted(zip(rows["id"], texts, strict=True))
         return self.get(place, "document", [p[0] for p in pairs], [p[1] for p in pairs])
 

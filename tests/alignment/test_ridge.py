@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from harness.alignment import head as head_module
-from harness.alignment import ridge as module
+from harness.alignment import ridge_fit as module
 from harness.alignment.head import normalise
-from harness.alignment.ridge import RidgeHead, ridge_targets, ridge_weights
-from harness.alignment.vocabulary import token_sets
+from harness.alignment.ridge import RidgeHead
+from harness.alignment.ridge_fit import RidgeSums, ridge_targets, ridge_weights
+from harness.alignment.vocabulary import token_counts, token_sets
 from harness.config import RidgeHeadConfig
 from harness.embedding.ragged import Ragged
 from harness.errors import BadInputError
@@ -134,9 +135,9 @@ def stored(tmp_path):
 
 def test_fit_without_special_tokens(fitted):
     head = fitted()
-    sets = token_sets(Ragged.from_rows(TOKENS), np.array([False] + [True] * 5))
+    counts = token_counts(Ragged.from_rows(TOKENS), np.array([False] + [True] * 5))
     x = normalise(np.array(EMBEDDINGS, np.float32))
-    weights = direct(x, ridge_targets(sets), 0.1)
+    weights = direct(x, ridge_targets(counts, "bm25"), 0.1)
     np.testing.assert_allclose(head.matrix, weights[:-1].T, atol=1e-6)
     np.testing.assert_allclose(head.bias, weights[-1], atol=1e-6)
     np.testing.assert_array_equal(head.project(np.array(EMBEDDINGS, np.float32)), x)
@@ -144,6 +145,7 @@ def test_fit_without_special_tokens(fitted):
     assert (record.documents, record.width, record.vocabulary) == (4, 3, 6)
     assert record.nonzeros == 5
     assert record.seconds > 0
+    assert (record.regularisation, record.chosen) == (0.1, False)
 
 
 def test_a_fit_and_what_is_read_back_of_it_multiply_alike():
@@ -156,7 +158,7 @@ def test_a_fit_and_what_is_read_back_of_it_multiply_alike():
 
 def test_a_stored_fit_is_read_back(fitted, stored, monkeypatch):
     first = fitted()
-    monkeypatch.setattr(module, "ridge_weights", None)  # not called again
+    monkeypatch.setattr(RidgeSums, "of", None)  # not called again
     second = fitted()
     np.testing.assert_array_equal(first.matrix, second.matrix)
     np.testing.assert_array_equal(first.bias, second.bias)
@@ -202,6 +204,7 @@ def flip(content):
         lambda content: b"\xff" * len(content),
         lambda content: content.replace(b"checksum", b"checksvm"),
         lambda content: content.replace(b"documents", b"dokuments"),
+        lambda content: content.replace(b'"words":"null"', b'"words":"[\"\"]"'),
     ],
 )
 def test_a_damaged_fit_is_refused_with_the_remedy(fitted, stored, damage):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from harness.alignment.head import FitRecord
+from harness.alignment.lexicon import TokenLexicon
 from harness.embedding.ragged import Ragged
 from harness.retrieval.ranking import Ranking
 from harness.retrieval.retriever import Dependencies
@@ -48,7 +49,7 @@ class FakeTexts:
 
 
 class FakeHead:
-    """A given matrix, ready after `fit`."""
+    """A given matrix, ready after `fit`; `dependencies` give it its tokens."""
 
     bias = None
     fit_record: FitRecord | None = None
@@ -124,6 +125,8 @@ def _dependencies(
         ),
         backend=SimpleNamespace(device="cpu"),
     )
+    if head is not None:
+        head.lexicon = TokenLexicon(encoder.model.tokenizer, head.vocabulary)
     return Dependencies(name=name, encoder=encoder, head=head, retrievers=retrievers or {})
 
 

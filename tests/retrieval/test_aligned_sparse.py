@@ -17,7 +17,8 @@ from harness.config import (
 )
 from harness.embedding.ragged import Ragged
 from harness.errors import BadInputError
-from harness.retrieval.aligned_sparse import AlignedSparseRetriever, weigh
+from harness.retrieval.aligned_sparse import AlignedSparseRetriever
+from harness.retrieval.documents import weigh
 from harness.retrieval.retriever import Dependencies
 
 WORDS = ("[PAD]", ".", ",", "the", "of", *(f"word{i}" for i in range(5, 24)))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 
+from harness.evaluation.task_texts import joined
 from harness.evaluation.tasks.candidates import read_candidates
 from harness.evaluation.tasks.json_lines import (
     FaultError,
@@ -163,6 +164,18 @@ def read_collection(
             judged=[query for query, _, _ in judged],
         ),
     )
+
+
+def read_documents(folder: Path) -> list[tuple[str, str]]:
+    """Ids and texts of a folder's `corpus.jsonl`, title and text joined, ordered by id.
+
+    Raises:
+        BadInputError: At the first fault, in one line with file, line number and remedy.
+    """
+    require_folder(folder)
+    corpus_file = _json_lines_file(folder, "corpus.jsonl")
+    documents = _read_entries(corpus_file, "document", _document, refuse_empty=False)
+    return sorted((name, joined(title, words)) for name, title, words in documents.values())
 
 
 def _check_settings(folder: Path, settings: Settings, task_type: str) -> None:

@@ -1,0 +1,114 @@
+"""Ridge regression from embeddings to token weights, from sums over documents (paper section 7).
+
+W = (XᵀX + λI)⁻¹ XᵀY. The sums XᵀX and XᵀY are all that is kept of the documents, so shards are
+summed apart and added; Y stays sparse; everything is summed and solved in float64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+from scipy import sparse
+
+from harness.alignment.term_weights import TermWeights
+from harness.errors import BadInputError
+
+_BLOCK = 8192
+
+
+@dataclass(frozen=True)
+class RidgeSums:
+    """What a ridge regression needs of n documents; sums of shards are added with `+`.
+
+    Attributes:
+        gram: XᵀX, float64 (d + 1, d + 1), the constant column last.
+        moments: YᵀX, float64 (V, d + 1).
+        energy: The sum of all squared entries of Y.
+        documents: n.
+        nonzeros: Non-zero entries of Y.
+    """
+
+    gram: NDArray[np.float64]
+    moments: NDArray[np.float64]
+    energy: float
+    documents: int
+    nonzeros: int
+
+    @classmethod
+    def of(cls, embeddings: NDArray[np.float32], targets: sparse.csr_array) -> RidgeSums:
+        """Sum over documents.
+
+        Args:
+            embeddings: float32 (n, d), as they enter X.
+            targets: Y, sparse (n, V).
+        """
+        count, width = embeddings.shape
+        gram = np.zeros((width + 1, width + 1))
+        moments = np.zeros((targets.shape[1], width + 1))
+        for start in range(0, count, _BLOCK):
+            x = design(embeddings[start : start + _BLOCK])
+            gram += x.T @ x
+            moments += targets[start : start + _BLOCK].T @ x
+        energy = float(np.square(targets.data, dtype=np.float64).sum())
+        return cls(gram, moments, energy, count, int(targets.nnz))
+
+    def __add__(self, other: RidgeSums) -> RidgeSums:
+        """The sums over both sets of documents."""
+        return RidgeSums(
+            self.gram + other.gram,
+            self.moments + other.moments,
+            self.energy + other.energy,
+            self.documents + other.documents,
+            self.nonzeros + other.nonzeros,
+        )
+
+    def weights(self, regularisation: float) -> NDArray[np.float32]:
+        """W: float32 (d + 1, V); the last row belongs to the constant column.
+
+        Args:
+            regularisation: λ > 0.
+
+        Raises:
+            BadInputError: If λ is too small for a solution in float64.
+        """
+        gram = self.gram.copy()
+        gram[np.diag_indices_from(gram)] += regularisation
+        try:
+            factor = scipy.linalg.cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
+        except np.linalg.LinAlgError as error:
+            raise BadInputError(
+                f"head.regularisation={regularisation:g} is too small for these embeddings; "
+                "raise it"
+            ) from error
+        solved: NDArray[np.float64] = scipy.linalg.cho_solve(
+            factor, self.moments.T, check_finite=False
+        )
+        # In the layout of a fit that is read back: a product's last bits depend on it.
+        return solved.astype(np.float32, order="C")
+
+    @cached_property
+    def spectrum(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Eigenvalues of XᵀX, float64 (d + 1,), at least 0, and its eigenvectors as columns."""
+        values, vectors = np.linalg.eigh(self.gram)
+        return np.maximum(values, 0.0), vectors
+
+
+def design(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
+    """X: the embeddings and a constant column, float64 (n, d + 1)."""
+    return np.hstack([embeddings.astype(np.float64), np.ones((len(embeddings), 1))])
+
+
+def ridge_weights(
+    embeddings: NDArray[np.float32], targets: sparse.csr_array, *, regularisation: float
+) -> NDArray[np.float32]:
+    """W of all documents at once; see `RidgeSums`."""
+    return RidgeSums.of(embeddings, targets).weights(regularisation)
+
+
+def ridge_targets(counts: sparse.csr_array, weighting: str = "idf") -> sparse.csr_array:
+    """Y: the documents' own terms by `TermWeights`, CSR float32 (n, V)."""
+    return TermWeights.of(counts).rows(counts, weighting)
