@@ -25,7 +25,7 @@ COMMANDS = {
 }
 
 _CLOSED_PIPE = 141  # what a shell reports of a program that a closed pipe ended
-_VERBATIM = ("text",)  # settings whose value is a person's text, not Hydra's grammar
+_VERBATIM = ("text", "other")  # settings whose value is a person's text, not Hydra's grammar
 
 _HYDRA_INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 

@@ -115,7 +115,9 @@ def test_help_is_fast_because_nothing_heavy_is_imported(command):
     )
     assert done.returncode == 0, done.stderr
     assert "Examples" in done.stdout
-    assert {"inspect": "top_k: 10"}.get(command, "results_dir: results") in done.stdout
+    assert {"inspect": "top_k: 10", "analyze": "hit_k: 10"}.get(
+        command, "results_dir: results"
+    ) in done.stdout
 
 
 def test_python_m_harness_is_harness(tmp_path):
@@ -172,7 +174,10 @@ def test_completion(harness, monkeypatch):
     assert complete("harness ") == list(COMMANDS)
     assert complete("harness re") == ["report"]
     assert complete("harness run head=") == [
-        f"head={name}" for name in ("auto", "identity", "lm_head", "mlm", "ridge", "tied")
+        f"head={name}"
+        for name in (
+            *("auto", "compressed", "identity", "lm_head", "mlm", "ridge", "tied", "whole_word"),
+        )
     ]
     assert "retrieval.dense.similarity=" in complete("harness run retrieval.dense.")
     assert "title=" in complete("harness report t")

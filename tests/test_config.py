@@ -82,6 +82,23 @@ BAD = [
     ("head", "ridge", {"regularisation": -1}, "head.regularisation"),
     ("head", "ridge", {"regularisation": "nan"}, "head.regularisation"),
     ("head", "ridge", {"regularisation": "inf"}, "head.regularisation"),
+    ("head", "ridge", {"regularisation": "aic"}, "self_retrieval, loo, gcv"),
+    ("head", "ridge", {"regularisation": True}, "head.regularisation"),
+    ("head", "ridge", {"target": "counts"}, "head.target"),
+    ("head", "ridge", {"unit": "letter"}, "head.unit"),
+    ("head", "ridge", {"stemmer": "english"}, "head.stemmer"),
+    ("head", "ridge", {"min_documents": 0}, "head.min_documents"),
+    ("head", "ridge", {"seed": -1}, "head.seed"),
+    ("head", "whole_word", {"of": {"kind": "tied"}, "forms": "mean"}, "head.forms"),
+    ("head", "compressed", {"of": {"kind": "tied"}, "rank": 0}, "head.rank"),
+    ("transform", "none", {"weight": 1}, "transform.weight"),
+    ("transform", "center", {"components": 1}, "transform.components"),
+    ("transform", "all_but_top", {"components": 0}, "transform.components"),
+    ("transform", "pc1", {}, "transform.weight"),
+    ("transform", "pc1", {"weight": 1, "reference": "x"}, "transform.reference"),
+    ("transform", "pc1", {"weight": "inf"}, "transform.weight"),
+    ("transform", "embed_filter", {"drop": 0}, "transform.drop"),
+    ("transform", "embed_filter", {"keep": 0}, "transform.keep"),
     ("retrieval", "dense", {"similarity": "euclid"}, "retrieval.similarity"),
     ("retrieval", "aligned_sparse", {"doc_top_k": 0}, "retrieval.doc_top_k"),
     ("retrieval", "aligned_sparse", {"doc_top_k": True}, "retrieval.doc_top_k"),
@@ -90,6 +107,8 @@ BAD = [
     ("retrieval", "aligned_sparse", {"doc_norm": "l1"}, "retrieval.doc_norm"),
     ("retrieval", "aligned_sparse", {"query_weight": "tf"}, "retrieval.query_weight"),
     ("retrieval", "aligned_sparse", {"scope": "all"}, "retrieval.scope"),
+    ("retrieval", "aligned_sparse", {"literal_share": 1}, "retrieval.literal_share"),
+    ("retrieval", "aligned_sparse", {"literal_share": "nan"}, "retrieval.literal_share"),
     ("retrieval", "aligned_sparse", {"drop_special": "no way"}, "retrieval.drop_special"),
     ("retrieval", "hybrid", {"modes": ["dense"]}, "retrieval.modes"),
     ("retrieval", "hybrid", {"modes": "dense"}, "retrieval.modes"),
@@ -308,12 +327,16 @@ def groups(main):
     return {name for name in names if (CONF / name).is_dir() and not name.startswith("hydra")}
 
 
+# An experiment that is of one command alone.
+OTHERS = [("run", "aligned_study")]
+NEEDS = {("transform", "pc1"): ["transform.weight=1"]}
+
 OPTIONS = [
     (main, group, file.stem)
     for main in MAINS
     for group in sorted(groups(main))
     for file in sorted((CONF / group).glob("*.yaml"))
-    if group != "local"
+    if group != "local" and (main, file.stem) not in OTHERS
 ]
 
 
@@ -327,7 +350,12 @@ class TestFiles:
         choice = f"{group}={option}"
         if group == "retrieval":
             choice = f"retrieval=[{','.join(dict.fromkeys(['dense', 'bm25', option]))}]"
-        parsed(main, choice)
+        parsed(main, choice, *NEEDS.get((group, option), ()))
+
+    def test_an_experiment_of_another_command_is_refused(self, refusal):
+        for main, experiment in OTHERS:
+            message = refusal(lambda main=main, e=experiment: parsed(main, f"experiment={e}"))
+            assert "parts" in message
 
     def test_every_file_is_covered(self):
         covered = {CONF / group / f"{option}.yaml" for _, group, option in OPTIONS}
@@ -341,7 +369,11 @@ class TestFiles:
             if group in ("model", "instruction"):
                 continue
             for kind, cls in kinds.items():
-                mapping = OmegaConf.load(CONF / group / f"{kind}.yaml")
+                if kind == "pc1":  # wants one of two settings, so it has no default as a whole
+                    continue
+                choice = f"retrieval=[dense,bm25,{kind}]" if group == "retrieval" else ""
+                mapping = composed("run", choice or f"{group}={kind}")[group]
+                mapping = mapping[kind] if choice else mapping
                 settings = dataclasses.asdict(parse_component(group, mapping, where=group))
                 assert set(mapping) == set(settings)
                 default = dataclasses.asdict(cls())

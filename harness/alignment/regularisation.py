@@ -95,7 +95,8 @@ class _Sample:
         self._moments = sums.moments @ vectors  # (V, d + 1)
         self._covariance = self._moments.T @ self._moments
         self._places = design(embeddings) @ vectors
-        self._energies = np.asarray(targets.multiply(targets).sum(axis=1), np.float64)
+        exact = targets.astype(np.float64)  # what is left of a row that is fitted closely is small
+        self._energies = np.asarray(exact.multiply(exact).sum(axis=1))
         self._reads = np.asarray(targets @ self._moments, np.float64)  # y_i · moments
 
     def _predicted(

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from harness.alignment.head import FitRecord, normalise
-from harness.alignment.lexicon import Lexicon, TokenLexicon, WordLexicon
+from harness.alignment.lexicon import Lexicon, TokenLexicon, WordLexicon, stemmed
 from harness.alignment.regularisation import choose_regularisation
 from harness.alignment.ridge_fit import RidgeSums, ridge_targets
 from harness.alignment.transforms import NoTransform
@@ -59,13 +59,17 @@ class RidgeHead:
             encoder: The model's tokenizer and the folder of the store.
             transform: What embeddings go through first.
             other_corpus: Makes the documents of `config.corpus`.
+
+        Raises:
+            BadInputError: If Snowball does not know the stemmer's language.
         """
+        stemmed([], config.stemmer)
         self.config = config
         self.transform = transform or NoTransform(NoTransformConfig())
         self._encoder = encoder
         self._other_corpus = other_corpus
         self._weights: NDArray[np.float32] | None = None
-        self._lexicon: Lexicon = TokenLexicon(encoder.model.tokenizer, len(encoder.model.tokenizer))
+        self._words: WordLexicon | None = None
         self.fit_record: FitRecord | None = None
         self.needs_corpus = True
 
@@ -79,7 +83,10 @@ class RidgeHead:
     @property
     def lexicon(self) -> Lexicon:
         """See `Head`; the words of a corpus are known after `fit`."""
-        return self._lexicon
+        if self._words is not None:
+            return self._words
+        tokenizer = self._encoder.model.tokenizer
+        return TokenLexicon(tokenizer, len(tokenizer))
 
     @property
     def matrix(self) -> NDArray[np.float32]:
@@ -117,7 +124,8 @@ class RidgeHead:
         A transform that is made of a head's matrix has that of the head of plain embeddings.
 
         Raises:
-            BadInputError: If the corpus is empty, or a stored fit is unreadable or damaged.
+            BadInputError: If the corpus is empty or has no word to learn, or a stored fit is
+                unreadable or damaged.
         """
         learned = corpus
         if self.config.corpus is not None:
@@ -140,7 +148,7 @@ class RidgeHead:
             self._weights, words, self.fit_record = self._learn(corpus, plain=plain)
             _write(path, self._weights, words, self.fit_record)
         if words is not None:
-            self._lexicon = WordLexicon(words, stemmer=self.config.stemmer)
+            self._words = WordLexicon(words, stemmer=self.config.stemmer)
 
     def _learn(
         self, corpus: Texts, *, plain: bool
@@ -149,11 +157,16 @@ class RidgeHead:
         vectors = self.read(corpus)
         inputs = normalise(vectors) if plain else self.project(vectors)
         words = None
-        lexicon: Lexicon = self._lexicon
+        lexicon = self.lexicon
         if self.config.unit == "word":
             words = WordLexicon.of(
                 corpus, stemmer=self.config.stemmer, min_documents=self.config.min_documents
             )
+            if not words.size:
+                raise BadInputError(
+                    f"head=ridge finds no word in the {len(corpus):,} documents that it is fitted "
+                    "on; lower head.min_documents, or use head.unit=token"
+                )
             lexicon = words
         tokens = lexicon.literal(corpus)
         started = time.perf_counter()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from harness.alignment.aligned_tokens import aligned_tokens
 from harness.alignment.lexicon import TokenLexicon
 from harness.alignment.rates import alignment_counts, alignment_rates
-from harness.config import InstructionConfig
+from harness.embedding.prompts import Layout, bare_prompts
 
 if TYPE_CHECKING:
     from harness.alignment.head import Head, LogitReader
@@ -27,8 +27,9 @@ def own_tokens(head: Head, texts: Texts) -> Ragged:
     """
     if not isinstance(head.lexicon, TokenLexicon):
         return head.lexicon.literal(texts)
-    bare = texts.encoder.with_template(InstructionConfig(query="{text}", document="{text}"))
-    return bare.tokenise(texts.texts, texts.side).ids
+    model = texts.encoder.model
+    layout = Layout(max_length=model.max_length, text_max_length=model.config.text_max_length)
+    return bare_prompts(model.tokenizer, texts.literal_tokens, layout).ids
 
 
 def counts_of(

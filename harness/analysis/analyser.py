@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,12 +10,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from harness.analysis.adjusted import AdjustedHead
 from harness.analysis.alignment import rates_table, tokens_table
 from harness.analysis.backbone import backbone_encoder, backbone_of
 from harness.analysis.collections import JudgedCollection, judged_collections, texts_of_file
-from harness.analysis.spectrum import adjusted_table, contributions_table, hits, spectrum_of
-from harness.analysis.study import study_head
-from harness.config import AlignedSparseConfig, FirstComponentConfig
+from harness.analysis.references import references
+from harness.analysis.spectrum import (
+    SpectrumOf,
+    adjusted_table,
+    contributions_table,
+    hits,
+    spectrum_of,
+)
+from harness.config import AlignedSparseConfig
 from harness.embedding.model import EmbeddingModel
 from harness.evaluation.encoder import build_encoder, with_published_settings
 from harness.evaluation.heads import build_head
@@ -26,7 +32,6 @@ from harness.progress import say
 if TYPE_CHECKING:
     from harness.alignment.head import Head
     from harness.config import AnalyzeConfig
-    from harness.embedding.encoder import TextEncoder
     from harness.embedding.texts import Texts
 
 
@@ -151,6 +156,7 @@ class Analyser:
             components=config.spectrum.components,
             seed=config.seed,
         )
+        judged = None if collection is None else collection.under(learned.encoder)
         weights = found.weights(config.spectrum.weights)
         unit = found.first_variation if own is not None else -found.mean_projection
         swept = [
@@ -158,7 +164,7 @@ class Analyser:
                 "weight": weight,
                 "task": name,
                 "hit": hits(head, found, texts, weight=weight, k=config.hit_k),
-                "ndcg": self._adjusted_ndcg(own or config, learned.encoder, collection, weight),
+                "ndcg": self._adjusted_ndcg(head, found, judged, weight),
                 "v_1": found.first_variation,
             }
             for weight in weights
@@ -174,20 +180,15 @@ class Analyser:
         )
 
     def _adjusted_ndcg(
-        self,
-        config: AnalyzeConfig,
-        encoder: TextEncoder,
-        collection: JudgedCollection | None,
-        weight: float,
+        self, head: Head, found: SpectrumOf, collection: JudgedCollection | None, weight: float
     ) -> float:
         """nDCG@10 of aligned sparse retrieval with h + λu_1; NaN where there is none to score."""
-        modes = [m for m in config.retrieval.values() if isinstance(m, AlignedSparseConfig)]
+        modes = [m for m in self.config.retrieval.values() if isinstance(m, AlignedSparseConfig)]
         if collection is None or not modes:
             return float("nan")
-        changed = copy.copy(config)
-        changed.transform = FirstComponentConfig(weight=weight)
-        part = study_head(build_head(changed, encoder), collection.under(encoder), [[modes[0]]])
-        return float(part.points["ndcg"].iloc[0])
+        adjusted = AdjustedHead(head, found.directions[0], weight)
+        scored = references({"adjusted": modes[0]}, collection, adjusted)
+        return float(scored["adjusted"].scores.mean())
 
 
 def sampled(texts: Texts, most: int, seed: int) -> Texts:

@@ -53,7 +53,10 @@ def choose(points: pd.DataFrame, per_query: NDArray[np.float32], *, most_flops: 
     scores = per_query[rows].astype(np.float64)
     means = scores.mean(axis=1)
     differences = scores[np.argmax(means)] - scores
-    errors = differences.std(axis=1, ddof=1) / np.sqrt(max(scores.shape[1], 1))
+    count = scores.shape[1]
+    errors = np.zeros(len(rows))  # one query shows no spread
+    if count > 1:
+        errors = differences.std(axis=1, ddof=1) / np.sqrt(count)
     good = rows[differences.mean(axis=1) <= errors]
     costs = points.iloc[good]
     order = np.lexsort((good, costs["flops_share"], costs["index_bytes"]))

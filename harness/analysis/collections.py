@@ -35,7 +35,8 @@ class JudgedCollection:
         name: The task; with its subset and split where it has several.
         corpus: The documents, ordered by id.
         queries: The queries that have judgements.
-        grades: CSR float32 (queries, documents): what the judgements say.
+        grades: CSR float32 (queries, documents): what the judgements say. Judged documents that the
+            corpus has not are further columns: no ranking finds them, every ideal one has them.
         ignore_identical_ids: Whether a document with a query's id is no answer to it.
     """
 
@@ -61,25 +62,26 @@ def judged_collections(
     *,
     task_instructions: Mapping[str, Any],
 ) -> Iterator[JudgedCollection]:
-    """The collections of the tasks that rank a corpus, loaded one after another.
+    """The collections of the tasks that search a corpus, loaded one after another.
 
     Args:
-        tasks: mteb tasks; others than retrieval are left out, with a line that says so.
+        tasks: mteb tasks; others than retrieval, reranking too, are left out, with a line that
+            says so.
         encoder: The run's encoder, not yet bound to a task.
         task_instructions: See `EncoderRunConfig`.
 
     Raises:
-        BadInputError: If no task ranks a corpus.
+        BadInputError: If no task searches a corpus.
     """
-    others = [task.metadata.name for task in tasks if not ranks(task)]
+    others = [task.metadata.name for task in tasks if not _searches(task)]
     if len(others) == len(tasks):
         raise BadInputError(
-            f"{listed(others)}: no task has documents to rank; choose one of type Retrieval"
+            f"{listed(others)}: no task searches a corpus; choose one of type Retrieval"
         )
     if others:
-        say(f"left out, for they rank no documents: {listed(others)}")
+        say(f"left out, for they search no corpus: {listed(others)}")
     loader = DataLoader()
-    for task in (task for task in tasks if ranks(task)):
+    for task in (task for task in tasks if _searches(task)):
         loader.load(task)
         bound = encoder.for_task(task_instruction(task, task_instructions))
         texts = TaskTexts(bound)
@@ -93,23 +95,29 @@ def judged_collections(
             task.unload_data()
 
 
+def _searches(task: AbsTask) -> bool:
+    """Whether every query of a task searches the whole corpus, which reranking does not."""
+    return ranks(task) and "Reranking" not in task.metadata.type
+
+
 def _collection(task: Any, name: str, texts: TaskTexts, place: tuple[str, str]) -> JudgedCollection:
     split, subset = place
     data = task.dataset[subset][split]
-    corpus = texts.corpus(place, data["corpus"])
-    queries = texts.queries(place, data["queries"])
-    row_of = {document: row for row, document in enumerate(corpus.ids)}
     judgements = data["relevant_docs"]
+    asked = data["queries"]
+    corpus = texts.corpus(place, data["corpus"])
+    judged = [number for number, query in enumerate(asked["id"]) if judgements.get(query)]
+    queries = texts.queries(place, asked.select(judged))
+    row_of = {document: row for row, document in enumerate(corpus.ids)}
     entries = [
-        (number, row_of[document], grade)
+        (number, row_of.setdefault(document, len(row_of)), grade)
         for number, query in enumerate(queries.ids)
-        for document, grade in judgements.get(query, {}).items()
-        if document in row_of
+        for document, grade in judgements[query].items()
     ]
     rows, columns, grades = np.array(entries, np.float64).reshape(-1, 3).T
     matrix = sparse.csr_array(
         (grades.astype(np.float32), (rows.astype(np.int64), columns.astype(np.int64))),
-        shape=(len(queries), len(corpus)),
+        shape=(len(queries), len(row_of)),
     )
     return JudgedCollection(name, corpus, queries, matrix, bool(task.ignore_identical_ids))
 
@@ -121,7 +129,7 @@ def texts_of_file(path: Path, encoder: TextEncoder) -> Texts:
         BadInputError: If the file is missing, unreadable or holds no text.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInputError(
             f"texts={path}: cannot be read as UTF-8 text; give a file with one text a line"

@@ -63,7 +63,7 @@ class SpectrumOf:
         known = np.isfinite(self.first_variation)
         unit = self.first_variation if known else -self.mean_projection
         chosen = [*asked, 0.0, unit] if asked else [unit * multiple for multiple in _MULTIPLES]
-        return sorted({float(weight) for weight in chosen})
+        return sorted({float(weight) + 0.0 for weight in chosen})  # -0 becomes 0
 
 
 def spectrum_of(
@@ -84,8 +84,9 @@ def spectrum_of(
         seed: Of the randomised decomposition.
 
     Raises:
-        BadInputError: If the two differ in width.
+        BadInputError: If the two differ in width, or the head has no matrix.
     """
+    _matrix(head)  # refused before the work where there is none
     projected = head.project(backbone)
     moved = None if embedder is None else head.project(embedder)
     if moved is not None and moved.shape[1] != projected.shape[1]:

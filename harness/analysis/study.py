@@ -36,6 +36,8 @@ DEPTH = 10  # nDCG@10
 _SETTINGS = (
     *("doc_top_k", "query_expansion", "doc_weight", "doc_norm", "literal_share", "query_weight"),
 )
+_FIGURES = ("ndcg", "scoring_flops", "index_bytes", "head_flops_per_query", "runs_model")
+POINTS = (*_SETTINGS, *_FIGURES)  # the columns of `StudyPart.points`
 
 
 @dataclass(frozen=True)

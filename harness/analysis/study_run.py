@@ -23,7 +23,7 @@ from harness.analysis.choice import (
     transfer_table,
 )
 from harness.analysis.references import Reference, references
-from harness.analysis.study import StudyPart, study_head, study_settings
+from harness.analysis.study import POINTS, StudyPart, study_head, study_settings
 from harness.config import AlignedSparseConfig, identity
 from harness.errors import BadInputError
 from harness.evaluation.experiment import SCORING_VERSION, encoder_settings
@@ -68,13 +68,11 @@ def run_study(analyser: Analyser, folder: Path) -> Study:
         folder: Where scored parts are kept.
 
     Raises:
-        BadInputError: If the run has no dense mode to compare with, or a kept part is unreadable.
+        BadInputError: If a kept part is unreadable.
     """
     config = analyser.config
     grid = config.study
-    dense = next((n for n, mode in config.retrieval.items() if mode.kind == "dense"), None)
-    if dense is None:
-        raise BadInputError("a study compares with dense retrieval; add dense to retrieval=[...]")
+    dense = next(name for name, mode in config.retrieval.items() if mode.kind == "dense")
     groups = study_settings(grid)
     points, rows, tests = [], [], []
     scores: dict[str, NDArray[np.float32]] = {}
@@ -176,6 +174,7 @@ def _kept(
     head: Head, collection: JudgedCollection, groups: list[list[AlignedSparseConfig]], folder: Path
 ) -> StudyPart:
     """A part of the study, read where it was scored before."""
+    grades = collection.grades.tocoo()
     key = {
         "version": [_VERSION, SCORING_VERSION],
         "head": head.identity(),
@@ -183,9 +182,8 @@ def _kept(
         "settings": [[identity(one) for one in group] for group in groups],
         "texts": [_digest(collection.corpus.keys), _digest(collection.queries.keys)],
         "ids": [list(collection.corpus.ids), list(collection.queries.ids)],
-        "grades": _digest(
-            [collection.grades.tocoo().data.tobytes(), collection.grades.indices.tobytes()]
-        ),
+        "grades": [_digest([part.tobytes()]) for part in (grades.data, grades.row, grades.col)],
+        "ignore_identical_ids": collection.ignore_identical_ids,
     }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     path = folder / f"{file_name(collection.name)}-{digest}.parquet"
@@ -193,19 +191,24 @@ def _kept(
         return _read(path)
     part = study_head(head, collection, groups)
     table = part.points.assign(**{_SCORES: list(part.per_query)})
-    write_atomically(path, lambda temporary: table.to_parquet(temporary, index=False))
+    write_atomically(
+        path,
+        lambda temporary: table.to_parquet(temporary, index=False, write_page_checksum=True),
+    )
     return part
 
 
 def _read(path: Path) -> StudyPart:
     try:
-        table = pd.read_parquet(io.BytesIO(path.read_bytes()))
+        stored = io.BytesIO(path.read_bytes())
+        table = pd.read_parquet(stored, page_checksum_verification=True)
         per_query = np.stack(table[_SCORES].to_list()).astype(np.float32)
+        points = table[list(POINTS)]
     except Exception as error:
         raise BadInputError(
             f"{path}: a part of a study is unreadable; delete it, and it is scored again"
         ) from error
-    return StudyPart(table.drop(columns=_SCORES), per_query)
+    return StudyPart(points, per_query)
 
 
 def _digest(parts: list[bytes]) -> str:

@@ -59,8 +59,6 @@ class StudyConfig:
         query_expansion: M.
         query_weight: See `AlignedSparseConfig`.
         most_flops: The share of dense scoring FLOPs that a setting may take to be chosen.
-        heads_of_settings: Parsed `heads`.
-        transforms_of_settings: Parsed `transforms`.
     """
 
     heads: dict[str, Any] = field(default_factory=dict)
@@ -154,6 +152,18 @@ class AnalyzeConfig(EncoderRunConfig):
             self.texts is None or "study" not in self.parts,
             "a study needs queries and judgements, which texts= has not; give tasks",
         )
+        kinds = {mode.kind for mode in self.retrieval.values()}
+        require(
+            "study" not in self.parts or "dense" in kinds,
+            "a study compares with dense retrieval; add dense to retrieval=[...]",
+        )
+        for name, mode in self.retrieval.items():
+            for part in getattr(mode, "modes", ()):
+                require(
+                    part in self.retrieval and not hasattr(self.retrieval[part], "modes"),
+                    f"retrieval.{name}.modes names {part!r}, which is no other mode here or itself "
+                    f"a fusion; add it to retrieval=[...] or set retrieval.{name}.modes",
+                )
         for name in ("max_texts", "hit_k", "top_k"):
             at_least(name, getattr(self, name), 1)
         at_least("seed", self.seed, 0)

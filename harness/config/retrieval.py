@@ -82,12 +82,12 @@ class AlignedSparseConfig(RetrievalConfig):
     gives_vectors: ClassVar[bool] = True
 
     kind: str = "aligned_sparse"
-    doc_top_k: int = 128
+    doc_top_k: int = 256
     query_expansion: int = 0
-    doc_weight: str = "raw"
-    doc_norm: str = "none"
+    doc_weight: str = "log1p"
+    doc_norm: str = "l2"
     literal_share: float = 0.0
-    query_weight: str = "binary"
+    query_weight: str = "idf"
     scope: str = "vocabulary"
     drop_special: bool = True
     drop_punctuation: bool = False

@@ -75,6 +75,8 @@ def experiments(
             label += f"-{config.pooling.kind}"
         if "aligned_sparse" in kinds:
             label += f"-{config.head.kind}"
+            if config.transform.kind != "none":
+                label += f"-{config.transform.kind}"
         result[name] = Experiment(
             mode=name,
             model=LEXICAL_MODEL if lexical else encoder.model.name,

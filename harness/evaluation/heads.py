@@ -6,7 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.config import EncoderRunConfig, FirstComponentConfig, RidgeHeadConfig, build
+from harness.config import (
+    EncoderRunConfig,
+    FirstComponentConfig,
+    RidgeHeadConfig,
+    build,
+    innermost_head,
+)
 from harness.embedding.model import EmbeddingModel
 from harness.evaluation.encoder import build_encoder
 from harness.evaluation.tasks.folder import read_documents
@@ -30,8 +36,9 @@ def build_head(config: EncoderRunConfig, encoder: TextEncoder) -> Head:
             "reference_vectors": reference,
             "reference_space": reference.encoder.space("document"),
         }
-    if isinstance(config.head, RidgeHeadConfig) and config.head.corpus is not None:
-        more["other_corpus"] = _OtherCorpus(config.head.corpus)
+    innermost = innermost_head(config.head)
+    if isinstance(innermost, RidgeHeadConfig) and innermost.corpus is not None:
+        more["other_corpus"] = _OtherCorpus(innermost.corpus)
     transform = build(config.transform, **transform_parts)
     head: Head = build(config.head, encoder=encoder, transform=transform, **more)
     return head

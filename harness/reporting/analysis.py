@@ -201,14 +201,26 @@ def print_analysis(found: Analysis, study: Study | None, *, as_json: bool) -> No
             lines = table.assign(table=name).to_json(orient="records", lines=True)
             sys.stdout.write(lines)
         else:
-            _print_table(name, table)
+            _print_table(name, _narrow(table))
+
+
+def _narrow(table: pd.DataFrame) -> pd.DataFrame:
+    """All settings in one column, so that a line has room for the numbers."""
+    from harness.analysis.choice import SETTINGS
+
+    if not set(SETTINGS) <= set(table):
+        return table
+    settings = [", ".join(map(_cell, row)) for row in table[list(SETTINGS)].itertuples(index=False)]
+    narrow = table.drop(columns=list(SETTINGS))
+    narrow.insert(2, ", ".join(SETTINGS), settings)
+    return narrow
 
 
 def _print_table(name: str, table: pd.DataFrame) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from harness.reporting.terminal import standard_output
     from harness.text import printable
 
     grid = Table(title=printable(name), title_justify="left", box=None, pad_edge=False)
@@ -217,7 +229,7 @@ def _print_table(name: str, table: pd.DataFrame) -> None:
         grid.add_column(str(column), justify="right" if number else "left")
     for row in table.itertuples(index=False, name=None):
         grid.add_row(*(Text(_cell(value)) for value in row))
-    console = Console(highlight=False)
+    console = standard_output()
     console.print(grid)
     console.print()
 

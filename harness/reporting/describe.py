@@ -59,9 +59,17 @@ def describe_model(encoder: Mapping[str, Any], head: Mapping[str, Any]) -> str:
 
 def _head(head: Mapping[str, Any]) -> list[str]:
     # A head's matrix is a hash of its content, not a setting that a person gave.
-    given = {name: value for name, value in head.items() if name != "weights"}
+    nested = ("weights", "of", "transform")
+    given = {name: value for name, value in head.items() if name not in nested}
     kind = str(head["kind"])
-    return [kind if kind.endswith("head") else f"{kind} head", *_component("head", given)]
+    parts = [kind if kind.endswith("head") else f"{kind} head", *_component("head", given)]
+    if transform := head.get("transform"):
+        given = {name: value for name, value in transform.items() if value is not None}
+        parts += [f"{transform['kind']} transform", *_component("transform", given)]
+    if inner := head.get("of"):
+        first, *rest = _head(inner)
+        parts = [f"{parts[0]} of {first}", *parts[1:], *rest]
+    return parts
 
 
 def _encoder(encoder: Mapping[str, Any]) -> list[str]:

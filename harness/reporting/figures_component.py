@@ -16,6 +16,7 @@ from harness.reporting.figures_style import (
     SOFT,
     VERMILLION,
     WIDTH,
+    figure_of,
     fitted,
     house_style,
     legend,
@@ -118,7 +119,7 @@ def contributions(data: pd.DataFrame) -> Figure:
     for place, logit in zip(places, logits, strict=True):
         axes.text(
             1.01,
-            place,
+            float(place),
             signed(f"{logit:.2f}"),
             transform=axes.get_yaxis_transform(),
             va="center",
@@ -234,7 +235,7 @@ def _name_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
     if not ends:
         return
     low, high = axes.get_ylim()
-    inches = axes.get_position().height * axes.get_figure(root=True).get_figheight()
+    inches = axes.get_position().height * figure_of(axes).get_figheight()
     ends = sorted(ends)
     places = spread([end for end, _, _ in ends], _LINE * (high - low) / inches, low, high)
     for place, (_, name, colour) in zip(places, ends, strict=True):

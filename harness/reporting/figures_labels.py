@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.reporting.figures_style import INK, text_width
+from harness.reporting.figures_style import INK, figure_of, text_width
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -53,15 +53,16 @@ def place_labels(
     Returns:
         The labels that were drawn.
     """
-    scale = 72 / axes.get_figure(root=True).dpi
-    frame = axes.get_window_extent().extents * scale
+    scale = 72 / figure_of(axes).dpi
+    frame = np.asarray(axes.get_window_extent().extents) * scale
 
     def in_points(x: float, y: float) -> NDArray[np.float64]:
         place: NDArray[np.float64] = axes.transData.transform((x, y)) * scale
         return place
 
-    taken = [_box(*in_points(x, y), 8.0, 8.0) for x, y in (*marks, *steps)]
-    taken += [artist.get_window_extent().extents * scale for artist in avoid]
+    centres = [in_points(x, y) for x, y in (*marks, *steps)]
+    taken = [_box(x, y, 8.0, 8.0) for x, y in centres]
+    taken += [np.asarray(artist.get_window_extent().extents) * scale for artist in avoid]
     for (x, y), (then, above) in pairwise(steps):
         corners = [in_points(x, y), in_points(then, y), in_points(then, above)]
         taken += [

@@ -161,8 +161,8 @@ def _panel(
     if cost == _FLOPS:
         line = axes.axvline(_BUDGET, color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)))
         place = (_BUDGET, 0.0)
-        name = _beside(axes, percent(_BUDGET), place, axes.get_xaxis_transform(), SOFT)
-        panel.lines += [line, name]
+        written = _beside(axes, percent(_BUDGET), place, axes.get_xaxis_transform(), SOFT)
+        panel.lines += [line, written]
     axes.margins(x=0.08, y=0.1)
     return panel
 

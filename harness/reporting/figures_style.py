@@ -77,9 +77,10 @@ def house_style() -> Iterator[None]:
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
-        mpl.rcParams["font.family"] = ["DejaVu Sans", *_installed(), "sans-serif"]
-        mpl.rcParams["font.sans-serif"] = ["DejaVu Sans"]
+        settings: Any = mpl.rcParams  # its stub wants literal names
+        settings.update(_STYLE)
+        settings["font.family"] = ["DejaVu Sans", *_installed(), "sans-serif"]
+        settings["font.sans-serif"] = ["DejaVu Sans"]
         yield
 
 
@@ -88,6 +89,13 @@ def new_figure(height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(WIDTH, height), dpi=100, layout="constrained", facecolor="white")
+
+
+def figure_of(axes: Axes) -> Figure:
+    """The whole figure that axes are in."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    return figure
 
 
 def settle(figure: Figure) -> Figure:

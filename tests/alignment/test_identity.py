@@ -40,6 +40,7 @@ RUN = {
     "pooling": {"kind": "splade"},
     "instruction": {"kind": "template"},
     "head": {"kind": "identity"},
+    "transform": {"kind": "none"},
     "backend": {"kind": "transformers", "device": "cpu"},
     "tasks": {},
 }

@@ -111,6 +111,7 @@ def resolved(folder, **groups):
         "pooling": {"kind": "cls"},
         "instruction": {"kind": "auto"},
         "head": {"kind": "auto"},
+        "transform": {"kind": "none"},
         "backend": {"kind": "transformers", "device": "cpu"},
         "tasks": {},
         **groups,

@@ -370,7 +370,8 @@ class TestRefusals:
         reference[3] = value
         message = refusal(
             lambda: fitted(
-                FirstComponentConfig(reference="/models/other"), reference_vectors=lambda _: reference
+                FirstComponentConfig(reference="/models/other"),
+                reference_vectors=lambda _: reference,
             )
         )
         assert message.startswith("transform.reference=/models/other: λ is ")

@@ -41,6 +41,7 @@ def encoder_of(folder, *, store="nowhere", model=None, **groups):
     settings = {
         "model": {"kind": "huggingface", "path": str(folder), **(model or {})},
         **AUTO,
+        "transform": {"kind": "none"},
         "backend": {"kind": "transformers", "device": "cpu"},
         "tasks": {},
         "store_dir": str(store),

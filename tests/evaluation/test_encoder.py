@@ -38,6 +38,7 @@ EXPLICIT = {
     "pooling": {"kind": "last_token", "include_instruction": False},
     "instruction": {"kind": "template", "query": "q: {text}", "document": "d: {text}"},
     "head": {"kind": "tied", "normalize": True},
+    "transform": {"kind": "none"},
 }
 
 

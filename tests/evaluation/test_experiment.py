@@ -15,6 +15,7 @@ from harness.config import (
     HybridConfig,
     LmHeadConfig,
     MeanPoolingConfig,
+    NoTransformConfig,
 )
 from harness.evaluation.experiment import encoder_settings, experiments, settings_hash
 
@@ -40,9 +41,18 @@ class Head:
         return {"name": self.name}
 
 
+def configured(modes):
+    return SimpleNamespace(
+        retrieval=modes,
+        pooling=MeanPoolingConfig(),
+        transform=NoTransformConfig(),
+        head=LmHeadConfig(),
+    )
+
+
 def found(modes, *, encoder=None, head=None, data=None):
     added = {mode: {"data": data} for mode in modes} if data else None
-    config = SimpleNamespace(retrieval=modes, pooling=MeanPoolingConfig(), head=LmHeadConfig())
+    config = configured(modes)
     return experiments(config, encoder or Encoder(), head or Head(), task=added)
 
 
@@ -88,7 +98,7 @@ def test_folders_can_be_read():
     names = {mode: one.folder.rpartition("-")[0] for mode, one in found(FOUR).items()}
     assert names == {
         "dense": "dense-cosine-mean",
-        "aligned_sparse": "aligned_sparse-k128-m0-raw-binary-mean-lm_head",
+        "aligned_sparse": "aligned_sparse-k256-m0-log1p-l2-idf-mean-lm_head",
         "hybrid": "hybrid-minmax-dense+bm25-mean",
         "bm25": "bm25-k1.5-b0.75",
     }
@@ -165,7 +175,7 @@ def test_a_fusion_of_words_needs_no_model():
 
 
 def test_a_task_adds_to_the_settings_of_its_modes():
-    config = SimpleNamespace(retrieval=FOUR, pooling=MeanPoolingConfig(), head=LmHeadConfig())
+    config = configured(FOUR)
     added = {"bm25": {"data": "hash"}, "dense": {"places": [["test", "en"]]}}
     one = experiments(config, Encoder(), Head(), task=added)
     plain = found(FOUR)

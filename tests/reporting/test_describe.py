@@ -48,19 +48,36 @@ SPARSE = {
         ),
         (
             {"mode": {**SPARSE, "query_weight": "score"}},
-            "K = 128, M = 0, score query weights",
+            "K = 128, M = 0, raw document weights, score query weights",
         ),
         (
             {"mode": SPARSE, "head": {"kind": "ridge", "regularisation": 0.1, "version": 1}},
-            "K = 128, M = 0 (inference-free), binary query weights, ridge head",
+            "K = 128, M = 0 (inference-free), raw document weights, binary query weights, ridge head, "
+            "λ = 0.1",
         ),
         (
             {
-                "mode": {**SPARSE, "query_expansion": 8, "drop_special": False, "doc_norm": "l2"},
+                "mode": {**SPARSE, "query_expansion": 8, "drop_special": False, "doc_norm": "none"},
                 "head": {"kind": "lm_head", "path": None, "normalize": True, "weights": "9f"},
             },
-            "K = 128, M = 8, binary query weights, no drop special, l2 document norm, "
-            "lm_head, normalize",
+            "K = 128, M = 8, raw document weights, binary query weights, no drop special, "
+            "none document norm, lm_head, normalize",
+        ),
+        (
+            {
+                "mode": {**SPARSE, "doc_weight": "log1p", "query_weight": "idf"},
+                "head": {
+                    "kind": "whole_word",
+                    "subwords": "max",
+                    "of": {
+                        "kind": "ridge",
+                        "regularisation": "self_retrieval",
+                        "transform": {"kind": "pc1", "weight": -0.2, "reference": None},
+                    },
+                },
+            },
+            "K = 128, M = 0 (inference-free), idf query weights, whole_word head of ridge head, "
+            "subwords max, pc1 transform, weight -0.2",
         ),
         (
             {

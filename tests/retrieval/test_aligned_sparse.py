@@ -2,18 +2,26 @@
 
 import itertools
 import math
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import Stemmer
+from scipy.sparse import csr_array
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
+from harness.alignment.ridge_fit import ridge_targets
 from harness.config import (
     AlignedSparseConfig,
     InstructionConfig,
     LmHeadConfig,
     MeanPoolingConfig,
     ModelConfig,
+    RidgeHeadConfig,
     TransformersBackendConfig,
     build,
+    parse_component,
 )
 from harness.embedding.ragged import Ragged
 from harness.errors import BadInputError
@@ -38,6 +46,13 @@ SETTINGS = [
         (0, 3),
     )
 ]
+
+PAPER = {"doc_weight": "raw", "doc_norm": "none", "query_weight": "binary"}
+
+
+def config_of(**settings):
+    """The paper's own definition, with other settings."""
+    return AlignedSparseConfig(**{**PAPER, **settings})
 
 
 class Collection:
@@ -74,6 +89,38 @@ def plain_top(logits, count, allowed):
     return sorted(allowed, key=lambda token: (-logits[token], token))[:count]
 
 
+def unit(weights):
+    norm = math.sqrt(sum(weight**2 for weight in weights.values()))
+    return {token: weight / (norm or 1) for token, weight in weights.items()}
+
+
+def plain_bm25(documents, allowed):
+    """Each document's own terms by BM25 (k1 = 1.2, b = 0.75), L2-normalised."""
+    documents = [[token for token in tokens if token in allowed] for tokens in documents]
+    mean = sum(map(len, documents)) / len(documents)
+    rows = []
+    for tokens in documents:
+        rows.append({})
+        for token in set(tokens):
+            holding = sum(token in other for other in documents)
+            idf = math.log((len(documents) + 1) / (holding + 1))
+            tf = tokens.count(token)
+            rows[-1][token] = idf * tf * 2.2 / (tf + 1.2 * (0.25 + 0.75 * len(tokens) / mean))
+    return [unit(row) for row in rows]
+
+
+def plain_mixture(aligned, literal, config):
+    """The K largest of aligned and literal weights, both normalised."""
+    aligned, share = unit(aligned), config.literal_share
+    mixed = {
+        token: (1 - share) * aligned.get(token, 0) + share * literal.get(token, 0)
+        for token in aligned.keys() | literal.keys()
+    }
+    held = {token for token, weight in mixed.items() if weight}
+    kept = {token: mixed[token] for token in plain_top(mixed, config.doc_top_k, held)}
+    return unit(kept) if config.doc_norm == "l2" else kept
+
+
 def plain_search(data, config, *, dropped=frozenset({0})):
     """Each query's scores of all documents; None where a document is not found."""
     allowed = set(range(len(data.matrix))) - dropped
@@ -85,9 +132,14 @@ def plain_search(data, config, *, dropped=frozenset({0})):
         kept = plain_top(values, config.doc_top_k, usable)
         weights = {token: plain_weight(values[token], config.doc_weight) for token in kept}
         if config.doc_norm == "l2":
-            norm = math.sqrt(sum(weight**2 for weight in weights.values()))
-            weights = {token: weight / (norm or 1) for token, weight in weights.items()}
+            weights = unit(weights)
         documents.append(weights)
+    if config.literal_share:
+        own_terms = plain_bm25(data.document_tokens, allowed)
+        documents = [
+            plain_mixture(aligned, literal, config)
+            for aligned, literal in zip(documents, own_terms, strict=True)
+        ]
     frequency = {token: sum(token in tokens for tokens in sets) for token in allowed}
     results = []
     for tokens, values in zip(
@@ -118,7 +170,7 @@ def sparse(dependencies, fake_head, fake_texts):
 
     def make(data, **settings):
         retriever = AlignedSparseRetriever(
-            AlignedSparseConfig(**settings),
+            config_of(**settings),
             dependencies=dependencies(head=fake_head(data.matrix), words=WORDS, name="sparse"),
         )
         corpus = fake_texts(embeddings=data.documents, tokens=data.document_tokens)
@@ -151,7 +203,7 @@ def test_every_combination_equals_plain_python(sparse, pairs, plain_ranking, set
     for seed, k in ((0, 1000), (1, 7), (2, 1)):
         data = Collection(seed)
         retriever, queries = sparse(data, doc_top_k=6, **settings)
-        expected = plain_search(data, AlignedSparseConfig(doc_top_k=6, **settings))
+        expected = plain_search(data, config_of(doc_top_k=6, **settings))
         found = pairs(retriever.search(queries, k))
         assert found[0] == [] or settings["query_expansion"] > 0  # a query without tokens
         for query, scores in zip(found, expected, strict=True):
@@ -164,7 +216,7 @@ def test_every_combination_equals_plain_python(sparse, pairs, plain_ranking, set
 def test_k_up_to_more_than_the_vocabulary(sparse, pairs, plain_ranking, k):
     data = Collection(5)
     retriever, queries = sparse(data, doc_top_k=k)
-    expected = plain_search(data, AlignedSparseConfig(doc_top_k=k))
+    expected = plain_search(data, config_of(doc_top_k=k))
     for query, scores in zip(pairs(retriever.search(queries, 50)), expected, strict=True):
         assert query == plain_ranking([score or None for score in scores], 50)
 
@@ -180,7 +232,7 @@ def test_filters_apply_to_documents_queries_and_expansion(sparse, pairs, plain_r
         ({"drop_punctuation": True, "drop_stopwords": True}, {0, 1, 2, 3, 4}),
     ):
         retriever, queries = sparse(data, **settings, **filters)
-        expected = plain_search(data, AlignedSparseConfig(**settings), dropped=dropped)
+        expected = plain_search(data, config_of(**settings), dropped=dropped)
         for query, scores in zip(pairs(retriever.search(queries, 50)), expected, strict=True):
             assert query == plain_ranking([score or None for score in scores], 50)
 
@@ -282,7 +334,7 @@ def test_work_counts_postings(sparse):
 def test_reranking_equals_plain_python(sparse, pairs, settings):
     data = Collection(11)
     retriever, queries = sparse(data, doc_top_k=6, **settings)
-    expected = plain_search(data, AlignedSparseConfig(doc_top_k=6, **settings))
+    expected = plain_search(data, config_of(doc_top_k=6, **settings))
     candidates = [list(range(row, 25, 3)) for row in range(7)] + [[]]
     found = pairs(retriever.rerank(queries, Ragged.from_rows(candidates), 30))
     for own, ranked, scores in zip(candidates, found, expected, strict=True):
@@ -317,7 +369,7 @@ def test_vectors_are_the_aligned_tokens(sparse, fake_texts):
 def test_the_head_learns_before_vectors_are_read(dependencies, fake_head, fake_texts):
     head = fake_head(np.eye(4))
     retriever = AlignedSparseRetriever(
-        AlignedSparseConfig(doc_norm="l2"), dependencies=dependencies(head=head, words=WORDS[:4])
+        config_of(doc_norm="l2"), dependencies=dependencies(head=head, words=WORDS[:4])
     )
     texts = fake_texts(embeddings=[[0, 3, 4, 0]], tokens=[[]])
     retriever.prepare(texts)
@@ -368,6 +420,113 @@ def test_a_minus_infinite_or_nan_query_weight_is_refused(sparse):
         retriever.search(queries, 1)
 
 
+class RealCollection(Collection):
+    """Weights without ties, which rounding could break either way."""
+
+    def __init__(self, seed):
+        super().__init__(seed)
+        rng = np.random.default_rng(seed)
+        self.matrix = rng.standard_normal(self.matrix.shape)
+        self.queries = rng.standard_normal(self.queries.shape)
+        self.documents = rng.standard_normal(self.documents.shape)
+        self.documents[3] = 0
+        for copy in (7, 20):
+            self.documents[copy] = self.documents[1]
+
+
+@pytest.mark.parametrize("literal_share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("doc_norm", ["none", "l2"])
+@pytest.mark.parametrize("doc_weight", ["raw", "relu", "log1p", "binary"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"query_weight": "idf"},
+        {"query_weight": "score", "query_expansion": 3, "drop_stopwords": True},
+        {"scope": "literal"},
+    ],
+    ids=["binary", "idf", "score", "literal"],
+)
+def test_literal_terms_equal_plain_python(sparse, pairs, literal_share, doc_norm, doc_weight, more):
+    settings = {
+        "literal_share": literal_share,
+        "doc_norm": doc_norm,
+        "doc_weight": doc_weight,
+        "doc_top_k": 6,
+        **more,
+    }
+    for seed, k in ((0, 1000), (1, 4)):
+        data = RealCollection(seed)
+        retriever, queries = sparse(data, **settings)
+        dropped = {0, 3, 4} if "drop_stopwords" in more else {0}
+        expected = plain_search(data, config_of(**settings), dropped=dropped)
+        for query, scores in zip(pairs(retriever.search(queries, k)), expected, strict=True):
+            assert_same_ranking(query, scores, k)
+
+
+def test_half_literal_by_hand(sparse, pairs):
+    """The second document's own term is in it alone and weighs 1; of both token 1 weighs 0.
+
+    Its aligned tokens are [3, 4] / 5, so that token 1 gets 0.3, token 2 gets 0.4, token 3 gets 0.5.
+    """
+    data = Literal([[1, 0, 0], [3, 4, 0]], [[1], [2], [3]], document_tokens=[[1], [1, 3, 3]])
+    retriever, queries = sparse(data, literal_share=0.5)
+    found = pairs(retriever.search(queries, 2))
+    assert found == [
+        [(0, 0.5), (1, pytest.approx(0.3))],
+        [(1, pytest.approx(0.4))],
+        [(1, pytest.approx(0.5))],
+    ]
+    assert retriever.work(queries).scoring_flops == 2 * (2 + 1 + 1) / 3
+    shorter, queries = sparse(data, literal_share=0.5, doc_top_k=2, doc_norm="l2")
+    # Two aligned tokens and one own term; the two largest stay: [4, 5] / √41.
+    assert pairs(shorter.search(queries, 2)) == [
+        [(0, 1.0)],
+        [(1, pytest.approx(4 / math.sqrt(41)))],
+        [(1, pytest.approx(5 / math.sqrt(41)))],
+    ]
+
+
+def test_a_query_is_not_mixed_and_no_model_runs_for_it(sparse):
+    retriever, queries = sparse(Collection(0), literal_share=0.5)
+    retriever.search(queries, 10)
+    assert set(queries.asked) == {"literal_tokens"}
+    plain, same = sparse(Collection(0))
+    mixed, aligned = (r._query_matrix(q) for r, q in ((retriever, queries), (plain, same)))
+    np.testing.assert_array_equal(mixed.toarray(), aligned.toarray())
+
+
+def test_other_texts_are_weighed_by_the_corpus_that_was_prepared(sparse, fake_texts):
+    """Token 1 is in all documents and weighs nothing, in whatever text."""
+    data = Literal([[1, 0, 0]] * 3, [], document_tokens=[[1], [1, 2], [1]])
+    retriever, _ = sparse(data, literal_share=0.5)
+    texts = fake_texts(embeddings=[[0, 0, 3], [0, 0, 0]], tokens=[[1, 2], []])
+    expected = [[0, 0, 0.5, 0.5], [0, 0, 0, 0]]
+    np.testing.assert_allclose(retriever.vectors(texts).toarray(), expected, rtol=1e-6)
+
+
+def test_no_literal_share_is_the_aligned_tokens_alone(sparse):
+    corpora = []
+    for settings in ({}, {"literal_share": 0.0}):
+        retriever, _ = sparse(Collection(3), doc_top_k=5, **settings)
+        corpora.append(retriever.vectors(retriever._corpus).toarray())
+    np.testing.assert_array_equal(*corpora)
+
+
+def test_the_share_is_part_of_the_label_and_of_what_is_scored():
+    plain, mixed = (config_of(doc_top_k=64, literal_share=share) for share in (0.0, 0.25))
+    assert plain.label() == "aligned_sparse-k64-m0-raw-binary"
+    assert mixed.label() == "aligned_sparse-k64-m0-raw-literal0.25-binary"
+    assert mixed.scored() == plain.scored() | {"literal_share": 0.25}
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, 1.5, math.nan])
+def test_a_share_that_leaves_no_aligned_token_is_refused(refusal, share):
+    mapping = {"kind": "aligned_sparse", "literal_share": share}
+    message = refusal(lambda: parse_component("retrieval", mapping, where="retrieval.sparse"))
+    assert message == f"retrieval.sparse.literal_share={share} must be at least 0 and below 1"
+
+
 def test_weigh():
     logits = np.array([[-2, 0, 3]], np.float32)
     assert weigh(logits, "raw").tolist() == [[-2, 0, 3]]
@@ -416,7 +575,7 @@ def real(stories, tmp_path_factory):
     ],
 )
 def test_a_real_model_equals_plain_python(real, pairs, settings):
-    config = AlignedSparseConfig(**settings)
+    config = config_of(**settings)
     retriever = build(config, dependencies=real)
     corpus = real.encoder.texts([str(i) for i in range(len(STORIES))], STORIES, "document")
     queries = real.encoder.texts([str(i) for i in range(len(QUESTIONS))], QUESTIONS, "query")
@@ -435,3 +594,71 @@ def test_a_real_model_equals_plain_python(real, pairs, settings):
         assert_same_ranking(query, scores, 4)
     everything = [dict(query) for query in pairs(retriever.search(queries, len(STORIES)))]
     assert [query.get(1) for query in everything] == [query.get(4) for query in everything]
+
+
+def words_in(text):
+    return re.findall(r"\w+", text.lower())
+
+
+@pytest.mark.parametrize(
+    ("head", "settings"),
+    [
+        ({}, {"doc_top_k": 8}),
+        ({"min_documents": 2}, {"query_weight": "idf", "doc_weight": "relu", "doc_norm": "l2"}),
+        (
+            {"stemmer": "english", "target": "idf"},
+            {"doc_top_k": 12, "query_expansion": 2, "query_weight": "score"},
+        ),
+        ({"stemmer": "english"}, {"doc_top_k": 9, "literal_share": 0.4, "drop_stopwords": True}),
+    ],
+    ids=["words", "two-documents", "stems", "literal"],
+)
+def test_whole_words_end_to_end(real, pairs, head, settings):
+    """A head of words, fitted here by hand on a real model's embeddings, and its search."""
+    fitted = build(RidgeHeadConfig(unit="word", regularisation=0.3, **head), encoder=real.encoder)
+    config = config_of(**settings)
+    retriever = build(config, dependencies=replace(real, head=fitted))
+    corpus = real.encoder.texts([str(i) for i in range(len(STORIES))], STORIES, "document")
+    questions = [*QUESTIONS, "PARKS and parks, zebras!"]
+    queries = real.encoder.texts([str(i) for i in range(len(questions))], questions, "query")
+    retriever.index(corpus)
+    found = pairs(retriever.search(queries, 4))
+
+    def terms(text):
+        stem = Stemmer.Stemmer("english").stemWord if "stemmer" in head else str
+        return [stem(word) for word in words_in(text)]
+
+    held = [terms(text) for text in STORIES]
+    words = sorted(
+        word
+        for word in set(itertools.chain.from_iterable(held))
+        if sum(word in own for own in held) >= head.get("min_documents", 1)
+    )
+    column = {word: number for number, word in enumerate(words)}
+    data = Literal([[0]], [[0]])
+    data.document_tokens, data.query_tokens = (
+        [[column[word] for word in terms(text) if word in column] for text in texts]
+        for texts in (STORIES, questions)
+    )
+    data.documents, data.queries = (with_constant(texts.embeddings) for texts in (corpus, queries))
+    counts = np.zeros((len(STORIES), len(words)))
+    for row, own in enumerate(data.document_tokens):
+        np.add.at(counts[row], own, 1)
+    targets = ridge_targets(csr_array(counts), head.get("target", "bm25")).toarray()
+    x = data.documents
+    data.matrix = np.linalg.solve(x.T @ x + 0.3 * np.eye(x.shape[1]), x.T @ targets).T
+
+    dropped = set()
+    if "drop_stopwords" in settings:
+        dropped = {column[word] for word in terms(" ".join(ENGLISH_STOP_WORDS)) if word in column}
+    expected = plain_search(data, config, dropped=dropped)
+    assert fitted.lexicon.words == words
+    assert all(any(query) for query in found[:2])
+    for query, scores in zip(found, expected, strict=True):
+        assert_same_ranking(query, scores, 4)
+
+
+def with_constant(embeddings):
+    rows = embeddings.astype(np.float64)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return np.hstack([rows, np.ones((len(rows), 1))])

@@ -48,7 +48,10 @@ def test_equals_a_brute_force_oracle(
     modes = {
         "dense": DenseRetriever(DenseConfig(similarity="dot"), dependencies=shared),
         "sparse": AlignedSparseRetriever(
-            AlignedSparseConfig(doc_top_k=4, doc_weight="relu"), dependencies=shared
+            AlignedSparseConfig(
+                doc_top_k=4, doc_weight="relu", doc_norm="none", query_weight="binary"
+            ),
+            dependencies=shared,
         ),
     }
     retriever = hybrid(modes, depth=depth, weights=[3.0, 1.0])

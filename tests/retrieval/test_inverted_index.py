@@ -44,6 +44,45 @@ def test_equals_plain_sums_with_ties_by_document(pairs, plain_ranking, documents
     assert pairs(found) == [plain_ranking(plain_scores(q, documents), k) for q in queries]
 
 
+@given(documents=rows_of(5, 30), queries=rows_of(5, 6), k=st.integers(1, 40))
+def test_few_documents_and_many_are_ranked_alike(pairs, plain_ranking, documents, queries, k):
+    """Rows are sorted whole or taken apart; ties, negative sums and sums of 0 among them."""
+    index = InvertedIndex(csr(documents, 5))
+    rankings = []
+    for few in (len(documents), len(documents) - 1):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "_FEW_DOCUMENTS", few)
+            rankings.append(index.search(csr(queries, 5), k))
+    whole, apart = rankings
+    np.testing.assert_array_equal(whole.documents, apart.documents)
+    np.testing.assert_array_equal(whole.scores, apart.scores)
+    assert whole.documents.dtype == apart.documents.dtype == np.int32
+    assert whole.scores.dtype == apart.scores.dtype == np.float32
+    assert pairs(whole) == [plain_ranking(plain_scores(q, documents), k) for q in queries]
+
+
+@pytest.mark.parametrize("count", [2048, 2049])
+def test_on_both_sides_of_what_few_is(pairs, plain_ranking, count):
+    rng = np.random.default_rng(count)
+    documents = [
+        {int(token): float(rng.integers(-2, 3)) for token in rng.permutation(8)[:3]}
+        for _ in range(count)
+    ]
+    queries = [{0: 1.0, 3: -1.0, 5: 2.0}, {7: 1.0}, {}]
+    for k in (1, 50, 3000):
+        found = InvertedIndex(csr(documents, 8)).search(csr(queries, 8), k)
+        assert pairs(found) == [plain_ranking(plain_scores(q, documents), k) for q in queries]
+
+
+def test_a_nan_weight_is_refused_among_few_and_many(monkeypatch, refusal):
+    index = InvertedIndex(csr([{0: np.nan}, {0: 1.0}], 2))
+    messages = set()
+    for few in (0, 2):
+        monkeypatch.setattr(module, "_FEW_DOCUMENTS", few)
+        messages.add(refusal(lambda: index.search(csr([{0: 1.0}], 2), 2)))
+    assert len(messages) == 1
+
+
 def test_random_weights_to_float32_rounding():
     rng = np.random.default_rng(0)
     documents = sparse.random_array((300, 80), density=0.2, rng=rng, dtype=np.float64)
