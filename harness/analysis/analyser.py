@@ -22,7 +22,7 @@ from harness.analysis.spectrum import (
     hits,
     spectrum_of,
 )
-from harness.config import AlignedSparseConfig
+from harness.config import AlignedSparseConfig, RidgeHeadConfig, innermost_head
 from harness.embedding.model import EmbeddingModel
 from harness.evaluation.encoder import build_encoder, with_published_settings
 from harness.evaluation.heads import build_head
@@ -63,6 +63,7 @@ class Analysis:
     Attributes:
         model: The model's name.
         head: The head's kind.
+        fitted: Whether the head was fitted on the texts.
         rates: Hit@K, LAR and GAR by task and side.
         tokens: The aligned tokens of every text.
         spectra: By collection.
@@ -70,6 +71,7 @@ class Analysis:
 
     model: str
     head: str
+    fitted: bool = False
     rates: pd.DataFrame = field(default_factory=pd.DataFrame)
     tokens: pd.DataFrame = field(default_factory=pd.DataFrame)
     spectra: list[SpectrumTables] = field(default_factory=list)
@@ -92,7 +94,8 @@ class Analyser:
             BadInputError: Bad input or configuration.
         """
         config = self.config
-        found = Analysis(self.model.name, config.head.kind)
+        fitted = isinstance(innermost_head(config.head), RidgeHeadConfig)
+        found = Analysis(self.model.name, config.head.kind, fitted)
         rates, tokens = [], []
         if set(config.parts) <= {"study"}:
             return found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness.config import (
     EncoderRunConfig,
     FirstComponentConfig,
+    InstructionConfig,
     RidgeHeadConfig,
     build,
     innermost_head,
@@ -34,7 +35,10 @@ def build_head(config: EncoderRunConfig, encoder: TextEncoder) -> Head:
         reference = _Reference(config, config.transform.reference)
         transform_parts = {
             "reference_vectors": reference,
-            "reference_space": reference.encoder.space("document"),
+            # The template that it shares may want a task's instruction, and is in what is encoded.
+            "reference_space": reference.encoder.with_template(InstructionConfig()).space(
+                "document"
+            ),
         }
     innermost = innermost_head(config.head)
     if isinstance(innermost, RidgeHeadConfig) and innermost.corpus is not None:

@@ -22,6 +22,10 @@ _RATES = (
     "text has tokens. GAR: the same over all texts' tokens together; it grows with the number of "
     "texts, so compare only sets of one size. Lines are 95 % intervals."
 )
+_FITTED = (
+    " The head was fitted on the documents themselves: their rates say what it has learned, those "
+    "of queries, which it has not seen, what it can tell."
+)
 _TOKENS = (
     "The tokens with the largest logits of each text's embedding, special tokens left out. Those "
     "that stand in the text are marked; the stronger the colour, the larger the logit."
@@ -107,18 +111,16 @@ def write_analysis(folder: Path, found: Analysis, study: Study | None) -> Path:
     writer = _Writer(folder)
     if len(found.rates):
         drawn = figures.rates(found.rates)
-        writer.drawn("rates", "Alignment rates", _RATES, found.rates, drawn, shown=True)
+        explained = _RATES + (_FITTED if found.fitted else "")
+        writer.drawn("rates", "Alignment rates", explained, found.rates, drawn, shown=True)
     for tables in found.spectra:
         _write_spectrum(writer, tables)
     if len(found.tokens):
-        writer.sections.append(
-            Section(
-                heading="Aligned tokens",
-                text=_TOKENS,
-                tokens=found.tokens,
-                file=writer.table(found.tokens, "aligned_tokens"),
-            )
-        )
+        file = writer.table(found.tokens, "aligned_tokens")
+        # Ids are of one side of one task; a query may have a document's.
+        for (task, side), part in found.tokens.groupby(["task", "side"], sort=False):
+            heading = f"Aligned tokens: {task}, {side}"
+            writer.sections.append(Section(heading=heading, text=_TOKENS, tokens=part, file=file))
     if study is not None:
         _write_study(writer, study)
     return write_page(
@@ -142,11 +144,11 @@ def _write_spectrum(writer: _Writer, tables: SpectrumTables) -> None:
     writer.drawn(f"sweep-{name}", f"Adjustment of {of}", _SWEEP, tables.sweep, drawn, shown=True)
     for text, part in tables.contributions.groupby("id", sort=False):
         drawn = figures.contributions(part)
-        heading = f"{name}: contributions"
+        heading = f"{name}: contributions, {text}"
         writer.drawn(f"contributions-{name}-{text}", heading, _CONTRIBUTIONS, part, drawn)
     for text, part in tables.adjusted.groupby("id", sort=False):
         drawn = figures.adjusted(part)
-        writer.drawn(f"adjusted-{name}-{text}", f"{name}: adjusted", _ADJUSTED, part, drawn)
+        writer.drawn(f"adjusted-{name}-{text}", f"{name}: adjusted, {text}", _ADJUSTED, part, drawn)
 
 
 def _write_study(writer: _Writer, study: Study) -> None:

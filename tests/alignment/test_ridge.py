@@ -218,6 +218,7 @@ def flip(content):
         lambda content: content.replace(b"checksum", b"checksvm"),
         lambda content: content.replace(b"documents", b"dokuments"),
         lambda content: content.replace(b'"words":"null"', b'"words":"[""]"'),
+        lambda content: content.replace(b'"words":"null"', b'"words":"[  ]"'),
     ],
 )
 def test_a_damaged_fit_is_refused_with_the_remedy(fitted, stored, damage):
@@ -460,6 +461,22 @@ class TestWhatIsLearned:
         assert (head.fit_record.regularisation, head.fit_record.chosen) == (chosen, True)
         np.testing.assert_array_equal(head.matrix, sums.weights(chosen)[:-1].T)
 
+    def test_the_seed_draws_the_words_that_a_strength_is_chosen_by(self, head_of):
+        rng = np.random.default_rng(0)
+        texts = [" ".join(rng.choice(TOKENS_OF_WORDS[1:], 12, replace=False)) for _ in range(12)]
+        corpus = Words(texts)
+        targets = ridge_targets(token_counts(corpus.literal_tokens, np.arange(15) > 0), "bm25")
+        x = normalise(corpus.embeddings)
+        sums = RidgeSums.of(x, targets)
+        chosen = []
+        for seed in range(6):
+            head = head_of(corpus, regularisation="self_retrieval", seed=seed)
+            chosen.append(head.fit_record.regularisation)
+            assert chosen[-1] == choose_regularisation(
+                sums, x, targets, criterion="self_retrieval", seed=seed
+            )
+        assert len(set(chosen)) > 1
+
 
 class TestOtherCorpus:
     TEXTS = ("a cat", "a zebra mat", "dogs and cats and mats")
@@ -670,7 +687,7 @@ class TestStored:
             (rb"\"cats\"", rb"\"cots\""),  # another word
             (rb"\"cat\", \"cats\"", rb"\"cats\", \"cat\""),  # another order
             (rb"\"cats\"", rb'\"cats" '),  # no list any more
-            (rb"\"cats\", ", rb""),  # one column less than weights
+            (rb"\"cats\", ", b" " * 10),  # one less than there are columns
         ],
     )
     def test_damaged_words_are_refused(self, head_of, stored, refusal, old, new):

@@ -1,5 +1,7 @@
 """Sums for a ridge regression: by hand, by shards, and what is solved from them."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -64,7 +66,7 @@ def test_shards_in_any_order_are_the_whole(seed, count, cuts, block, order):
     x, y = problem(seed, count)
     whole = RidgeSums.of(x, y)
     ends = [0, *sorted(min(cut, count) for cut in cuts), count]
-    spans = [slice(start, end) for start, end in zip(ends[:-1], ends[1:], strict=True)]
+    spans = [slice(start, end) for start, end in itertools.pairwise(ends)]
     order.shuffle(spans)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_BLOCK", block)

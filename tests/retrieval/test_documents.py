@@ -159,6 +159,7 @@ class TestLiteralTerms:
         turned.has_sorted_indices = turned.has_canonical_format = False
         found = with_literal_terms(aligned, turned, share=0.3, k=3, l2=True)
         np.testing.assert_array_equal(found.toarray(), expected.toarray())
+        assert [list(row) for row in rows_of(found)] == [[0, 2, 3]] * 2
 
     def test_what_is_given_stays_as_it_is(self):
         aligned, literal = csr([[3, 4, 0]]), csr([[0, 0.6, 0.8]])
