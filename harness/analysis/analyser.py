@@ -20,6 +20,7 @@ from harness.analysis.spectrum import (
     adjusted_table,
     contributions_table,
     hits,
+    refuse_without_matrix,
     spectrum_of,
 )
 from harness.config import AlignedSparseConfig, RidgeHeadConfig, innermost_head
@@ -81,11 +82,22 @@ class Analyser:
     """Analyses one configuration."""
 
     def __init__(self, config: AnalyzeConfig) -> None:
+        """Build everything that can be refused before any text is read.
+
+        Raises:
+            BadInputError: Bad configuration.
+        """
         self.model = EmbeddingModel(config.model)
         self.config = with_published_settings(config, self.model)
         self._encoder = build_encoder(self.config, self.model)
         self._head = build_head(self.config, self._encoder)
         self._head.identity()
+        self._backbone: AnalyzeConfig | None = None
+        if "spectrum" in config.parts:
+            refuse_without_matrix(self.config.head)
+            self._backbone = backbone_of(self.config, self.model)
+        if self._backbone is not None:
+            self._backbone_encoder = backbone_encoder(self._backbone)
 
     def run(self) -> Analysis:
         """Rates, tokens and spectra of every collection, as far as `parts` asks for them.
@@ -140,12 +152,11 @@ class Analyser:
     def _spectrum(
         self, name: str, learned: Texts, collection: JudgedCollection | None
     ) -> SpectrumTables:
-        config = self.config
-        own = backbone_of(config, self.model)
+        config, own = self.config, self._backbone
         texts = sampled(learned, config.max_texts, config.seed)
         head, embedder = self._head, None
         if own is not None:
-            encoder = backbone_encoder(own, learned.encoder)
+            encoder = self._backbone_encoder.with_template_of(learned.encoder)
             say(f"{name}: the backbone {encoder.model.name}")
             head = build_head(own, encoder)
             learned = encoder.texts(learned.ids, learned.texts, learned.side)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.embedding.model import EmbeddingModel
 from harness.evaluation.encoder import build_encoder
+from harness.evaluation.heads import build_head
 
 if TYPE_CHECKING:
     from harness.config import AnalyzeConfig
@@ -42,6 +43,12 @@ def backbone_of(config: AnalyzeConfig, model: EmbeddingModel) -> AnalyzeConfig |
     return changed
 
 
-def backbone_encoder(config: AnalyzeConfig, embedder: TextEncoder) -> TextEncoder:
-    """The encoder of a backbone with the embedder's bound template."""
-    return build_encoder(config, EmbeddingModel(config.model)).with_template_of(embedder)
+def backbone_encoder(config: AnalyzeConfig) -> TextEncoder:
+    """The encoder of a backbone, not yet bound to a task.
+
+    Raises:
+        BadInputError: If there is no such model, or it does not have the head.
+    """
+    encoder = build_encoder(config, EmbeddingModel(config.model))
+    build_head(config, encoder).identity()
+    return encoder

@@ -24,10 +24,15 @@ from harness.errors import BadInputError
 
 if TYPE_CHECKING:
     from harness.alignment.head import Head
+    from harness.components import ComponentConfig
     from harness.embedding.ragged import Ragged
     from harness.embedding.texts import Texts
 
 _MULTIPLES = (-0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
+_NO_MATRIX = (
+    "the spectrum is read through a head's matrix, which this head has not; choose "
+    "head=lm_head, tied, mlm or ridge, or leave spectrum out of parts"
+)
 _DECODED = 8  # tokens that a direction is described by
 
 
@@ -181,10 +186,17 @@ def _few(head: Head, texts: Texts, count: int) -> tuple[Texts, Ragged]:
     return few, head.lexicon.literal(few)
 
 
+def refuse_without_matrix(config: ComponentConfig) -> None:
+    """Refuse a head through which no spectrum can be read.
+
+    Raises:
+        BadInputError: If the head never has a matrix.
+    """
+    if config.kind in ("identity", "whole_word"):
+        raise BadInputError(_NO_MATRIX)
+
+
 def _matrix(head: Head) -> NDArray[np.float32]:
     if head.matrix is None:
-        raise BadInputError(
-            "the spectrum is read through a head's matrix, which this head has not; choose "
-            "head=lm_head, tied, mlm or ridge, or leave spectrum out of parts"
-        )
+        raise BadInputError(_NO_MATRIX)
     return head.matrix

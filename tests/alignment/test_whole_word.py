@@ -604,7 +604,9 @@ def real(stories, tmp_path_factory):
 @pytest.mark.parametrize("of", [LmHeadConfig(), RidgeHeadConfig(regularisation=0.1)])
 def test_a_query_finds_the_documents_that_hold_its_words(real, of):
     head = build(WholeWordHeadConfig(of=of), encoder=real)
-    config = AlignedSparseConfig(scope="literal", doc_top_k=50, doc_weight="binary")
+    config = AlignedSparseConfig(
+        scope="literal", doc_top_k=50, doc_weight="binary", doc_norm="none", query_weight="binary"
+    )
     retriever = AlignedSparseRetriever(
         config,
         dependencies=Dependencies(name="sparse", encoder=real, head=head, retrievers={}),
@@ -624,7 +626,7 @@ def test_a_query_finds_the_documents_that_hold_its_words(real, of):
 def test_aligned_words_of_a_real_model_are_an_index(real):
     head = build(WholeWordHeadConfig(of=LmHeadConfig()), encoder=real)
     retriever = AlignedSparseRetriever(
-        AlignedSparseConfig(doc_top_k=5, query_expansion=2),
+        AlignedSparseConfig(doc_top_k=5, query_expansion=2, doc_weight="raw", doc_norm="none"),
         dependencies=Dependencies(name="sparse", encoder=real, head=head, retrievers={}),
     )
     corpus = real.texts([str(i) for i in range(len(DOCUMENTS))], DOCUMENTS, "document")

@@ -66,7 +66,7 @@ def test_a_model_with_adapters_is_its_own_backbone_without_them(resolved, adapte
     assert (own.model.path, own.model.adapters) == (str(adapted / "base"), [])
     assert own.model.merge_last_adapter is False
     embedder = encoder_of(config)
-    encoder = backbone_encoder(own, embedder)
+    encoder = backbone_encoder(own).with_template_of(embedder)
     words = ["one two three", "a cat"]
     moved = embedder.texts(["1", "2"], words, "query").pooled
     vectors = encoder.texts(["1", "2"], words, "query").pooled
@@ -102,7 +102,7 @@ def test_it_reads_what_the_embedder_reads(resolved, tiny_embedder, tiny_llama, e
         "instruction.query='{instruction} {text}'",
     )
     embedder = encoder_of(config).for_task(TaskInstruction(query="Tell me:"))
-    encoder = backbone_encoder(backbone_of(config, model), embedder)
+    encoder = backbone_encoder(backbone_of(config, model)).with_template_of(embedder)
     assert encoder.model.name == "local/tiny-llama"
     one, two = (e.texts(["1"], ["a cat"], "query").prompts.ids[0] for e in (embedder, encoder))
     assert one.tolist() == two.tolist()

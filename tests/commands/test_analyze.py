@@ -24,11 +24,29 @@ __all__ = ["tiny_embedder"]
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-STUDY = (
-    *("experiment=aligned_study", "head=lm_head", "study.heads={own:{kind:lm_head}}"),
-    *("study.transforms={none:{kind:none}}", "study.doc_top_k=[4,16]", "study.query_expansion=[0]"),
-    *("study.query_weight=[idf]", "study.documents=[{doc_weight:raw}]", "study.most_flops=9"),
-)
+GRID = {
+    "heads": {"own": {"kind": "lm_head"}},
+    "transforms": {"none": {"kind": "none"}},
+    "documents": [{"doc_weight": "raw"}],
+    "doc_top_k": [4, 16],
+    "query_expansion": [0],
+    "query_weight": ["idf"],
+    "most_flops": 9,
+}
+
+
+def grid(**changes):
+    """Overrides that ask for a study."""
+    return ["parts=[study]", f"study={hydra(GRID | changes)}"]
+
+
+def hydra(value):
+    """A value in the grammar of overrides."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{name}:{hydra(part)}" for name, part in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(hydra, value)) + "]"
+    return str(value)
 
 
 @pytest.fixture
@@ -157,7 +175,7 @@ def test_a_task_that_ranks_nothing_is_left_out(analyze, tmp_path):
 
 
 def test_a_study_writes_its_tables(analyze, tmp_path):
-    status, out, err = analyze(*STUDY, "format=json")
+    status, out, err = analyze(*grid(), "format=json")
     assert status == 0, err
     assert err.splitlines() == ["tales: 2 settings", "written to analysis/index.html"]
     (kept,) = (tmp_path / "analysis" / "study").iterdir()
@@ -171,12 +189,12 @@ def test_a_study_writes_its_tables(analyze, tmp_path):
 
 
 def test_a_study_reads_what_it_kept(analyze, tmp_path, monkeypatch):
-    first = analyze(*STUDY, "format=json")
+    first = analyze(*grid(), "format=json")
     monkeypatch.setattr(study_run, "study_head", lambda *_: pytest.fail("scored again"))
-    assert analyze(*STUDY, "format=json") == first
+    assert analyze(*grid(), "format=json") == first
     (kept,) = (tmp_path / "analysis" / "study").iterdir()
     kept.write_bytes(kept.read_bytes()[:-20])
-    status, out, err = analyze(*STUDY)
+    status, out, err = analyze(*grid())
     assert (status, out) == (2, "")
     assert err == (
         f"harness: analysis/study/{kept.name}: a part of a study is unreadable; delete it, and it "
@@ -186,14 +204,14 @@ def test_a_study_reads_what_it_kept(analyze, tmp_path, monkeypatch):
 
 def test_a_study_of_one_query(analyze, tmp_path):
     write_collection(tmp_path / "one", DOCUMENTS, QUERIES[:1])
-    status, out, err = analyze(*STUDY, "tasks.path=[one]")
+    status, out, err = analyze(*grid(), "tasks.path=[one]")
     assert status == 0, err
     assert "Warning" not in err
     assert "transfer" in out
 
 
 def test_a_study_beside_the_other_parts(analyze, tmp_path):
-    status, out, err = analyze(*STUDY, "parts=[rates,study]", "format=json")
+    status, out, err = analyze(*grid(), "parts=[rates,study]", "format=json")
     assert status == 0, err
     assert {row["table"] for row in objects(out)} == {"rates", "modes", "transfer", "differences"}
     assert "rates.parquet" in written(tmp_path)
@@ -234,29 +252,29 @@ REFUSED = {
         "parts has study, which has no grid; add experiment=aligned_study",
     ),
     "a study of texts": (
-        [*STUDY, "texts=lines.txt"],
+        [*grid(), "texts=lines.txt"],
         "a study needs queries and judgements, which texts= has not; give tasks",
     ),
     "a study without dense": (
-        [*STUDY, "parts=[rates,study]", "retrieval=[bm25,aligned_sparse]"],
+        [*grid(), "parts=[rates,study]", "retrieval=[bm25,aligned_sparse]"],
         "a study compares with dense retrieval; add dense to retrieval=[...]",
     ),
     "a fusion of a mode that is not there": (
-        [*STUDY, "retrieval=[dense,hybrid]"],
+        [*grid(), "retrieval=[dense,hybrid]"],
         "retrieval.hybrid.modes names 'bm25', which is no other mode here or itself a fusion; add "
         "it to retrieval=[...] or set retrieval.hybrid.modes",
     ),
     "a fusion of itself": (
-        [*STUDY, "retrieval.hybrid.modes=[dense,hybrid]"],
+        [*grid(), "retrieval.hybrid.modes=[dense,hybrid]"],
         "retrieval.hybrid.modes names 'hybrid', which is no other mode here or itself a fusion; "
         "add it to retrieval=[...] or set retrieval.hybrid.modes",
     ),
     "a weight that is not finite": (
-        ["spectrum.weights=[1,.nan]"],
+        ["spectrum.weights=[1,nan]"],
         "spectrum.weights=[1.0, nan] must be finite numbers",
     ),
     "an infinite weight": (
-        ["spectrum.weights=[-.inf]"],
+        ["spectrum.weights=[-inf]"],
         "spectrum.weights=[-inf] must be finite numbers",
     ),
     "a weight that is no number": (
@@ -288,83 +306,64 @@ REFUSED = {
         "texts=missing.txt: cannot be read as UTF-8 text; give a file with one text a line",
     ),
     "a head without a matrix": (
-        ["head=whole_word", "parts=[spectrum]"],
+        ["head=whole_word", "parts=[rates,spectrum]"],
         "the spectrum is read through a head's matrix, which this head has not; choose "
         "head=lm_head, tied, mlm or ridge, or leave spectrum out of parts",
     ),
-    "no K in the grid": ([*STUDY, "study.doc_top_k=[]"], "study.doc_top_k is empty; give one or"),
-    "no M in the grid": ([*STUDY, "study.query_expansion=[]"], "study.query_expansion is empty;"),
-    "no weights in the grid": ([*STUDY, "study.query_weight=[]"], "study.query_weight is empty;"),
-    "no documents in the grid": ([*STUDY, "study.documents=[]"], "study.documents is empty; give"),
-    "a K of 0": ([*STUDY, "study.doc_top_k=[8,0]"], "study.doc_top_k=0 must be at least 1"),
-    "an M below 0": (
-        [*STUDY, "study.query_expansion=[-1]"],
-        "study.query_expansion=-1 must be at least 0",
+    "no backbone": (["spectrum.backbone=nowhere"], "model.path=nowhere holds no config.json; give"),
+    "no K in the grid": (grid(doc_top_k=[]), "study.doc_top_k is empty; give one or more values"),
+    "no M in the grid": (grid(query_expansion=[]), "study.query_expansion is empty; give one or"),
+    "no weights in the grid": (grid(query_weight=[]), "study.query_weight is empty; give one or"),
+    "no documents in the grid": (grid(documents=[]), "study.documents is empty; give one or more"),
+    "no heads in the grid": (grid(heads={}), "study.heads is empty; give name: {kind: ...}"),
+    "no transforms in the grid": (
+        grid(transforms={}),
+        "study.transforms is empty; give none: {kind: none}",
     ),
+    "a K of 0": (grid(doc_top_k=[8, 0]), "study.doc_top_k=0 must be at least 1"),
+    "an M below 0": (grid(query_expansion=[-1]), "study.query_expansion=-1 must be at least 0"),
     "another query weight": (
-        [*STUDY, "study.query_weight=[tf]"],
+        grid(query_weight=["tf"]),
         "study.query_weight='tf' is unknown; choose one of: binary, idf, score",
     ),
     "another setting of documents": (
-        [*STUDY, "study.documents=[{doc_top_k:3}]"],
+        grid(documents=[{"doc_top_k": 3}]),
         "study.documents: {'doc_top_k': 3} must be of doc_weight, doc_norm and literal_share",
     ),
     "documents that are no mapping": (
-        [*STUDY, "study.documents=[raw]"],
+        grid(documents=["raw"]),
         "study.documents: raw must be of doc_weight, doc_norm and literal_share",
     ),
     "an unknown document weight": (
-        [*STUDY, "study.documents=[{doc_weight:tf}]"],
+        grid(documents=[{"doc_weight": "tf"}]),
         "study.documents.doc_weight='tf' is unknown; choose one of: raw, relu, log1p, binary",
     ),
     "an unknown head in the grid": (
-        [*STUDY, "study.heads={x:{kind:none}}"],
-        "study.heads.x.kind='none' is unknown; choose one of: ",
+        grid(heads={"x": {"kind": "guess"}}),
+        "study.heads.x.kind='guess' is unknown; choose one of: ",
     ),
     "a head without a kind": (
-        [*STUDY, "study.heads={x:ridge}"],
+        grid(heads={"x": "ridge"}),
         "study.heads.x.kind=None is unknown; choose one of: ",
     ),
     "a bad setting of a transform": (
-        [*STUDY, "study.transforms={x:{kind:pc1}}"],
+        grid(transforms={"x": {"kind": "pc1"}}),
         "study.transforms.x.weight is not set: give transform.weight=λ, or transform.reference",
     ),
-    "a negative budget": ([*STUDY, "study.most_flops=-1"], "study.most_flops=-1.0 must be at"),
+    "a negative budget": (grid(most_flops=-1), "study.most_flops=-1.0 must be at least 0"),
     "an unknown setting": (["+other=1"], "other"),
 }
-REPLACED = ("study.heads={x:", "study.transforms={x:")
 
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_meant_is_refused_and_nothing_is_written(analyze, tmp_path, case):
     overrides, message = REFUSED[case]
-    replaced = [o.partition("=")[0] for o in overrides if o.startswith(REPLACED)]
-    for name in replaced:  # a mapping that is given twice is merged
-        overrides = [o for o in overrides if not o.startswith(f"{name}={{own") and
-                     not o.startswith(f"{name}={{none")]  # fmt: skip
     (tmp_path / "lines.txt").write_text("A cat.\n")
     status, out, err = analyze(*overrides)
     assert (status, out) == (2, "")
-    line = err.splitlines()[-1]
+    (line,) = err.splitlines()
     assert line.startswith(f"harness: {message}"), line
-    assert "Traceback" not in err
-    assert len([line for line in err.splitlines() if line.startswith("harness: ")]) == 1
     assert not (tmp_path / "analysis").exists()
-
-
-def test_a_study_s_empty_heads_and_transforms_are_refused(refusal):
-    from harness.config import StudyConfig, parse
-
-    grid = {"doc_top_k": [1], "query_expansion": [0], "query_weight": ["idf"], "documents": [{}]}
-    heads, transforms = {"a": {"kind": "tied"}}, {"none": {"kind": "none"}}
-    assert refusal(lambda: parse(StudyConfig, grid, where="study")) == (
-        "study.heads is empty; give name: {kind: ...}"
-    )
-    assert refusal(lambda: parse(StudyConfig, grid | {"heads": heads}, where="study")) == (
-        "study.transforms is empty; give none: {kind: none}"
-    )
-    whole = parse(StudyConfig, grid | {"heads": heads, "transforms": transforms}, where="study")
-    assert whole.heads["a"].kind == "tied"
 
 
 def test_a_backbone_of_another_width_is_refused(analyze, tmp_path, stories):
