@@ -89,6 +89,9 @@ def test_a_judged_document_that_is_not_in_the_corpus_lowers_the_score_as_in_mteb
     ranking.documents[0, 0] = list(found.corpus.ids).index("girl")
     ranking.scores[0, 0] = 1.0
     assert ndcg_of(ranking, found).tolist() == [pytest.approx(1 / (1 + 1 / np.log2(3)))]
+    assert found.grades.shape == (1, 15)
+    ranking.documents[0] = [row for row in range(14) if found.corpus.ids[row] != "girl"][:10]
+    assert ndcg_of(ranking, found).tolist() == [0.0]
 
 
 def test_tasks_that_search_nothing_are_left_out(encoder, folder, tmp_path, capsys):

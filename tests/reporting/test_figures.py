@@ -371,7 +371,8 @@ def test_a_study_draws_every_setting_the_front_and_what_it_is_measured_by():
     assert [[0.0, 1.0], [1.0, 1.0]] in lines(axes)  # dense, over the whole width
     assert [[0.05, 0.0], [0.05, 1.0]] in lines(axes)  # 5 % of FLOPs, over the whole height
     assert axes.get_xscale() == "log"
-    assert texts(axes.figure) == ["dense", "5 %", "default", "bm25", "K 8", "K 64", "K 128"]
+    assert texts(axes.figure) == ["dense", "5 %", "default", "bm25", "K 64", "K 128"]
+    assert axes.get_ylim()[0] > 0.5  # less than half of the best is out of sight, K 8 with it
     legend = [text.get_text() for text in axes.figure.legends[0].texts]
     assert legend == ["M = 0", "M = 4", "front"]
 
@@ -417,7 +418,9 @@ def test_at_most_8_settings_are_named_and_no_name_covers_another(seed, size):
     costs = np.sort(10.0 ** rng.uniform(-4, 0, size))
     rows = [
         (k, 0, ratio, cost, True, False)
-        for k, (ratio, cost) in enumerate(zip(np.sort(rng.uniform(0, 1, size)), costs, strict=True))
+        for k, (ratio, cost) in enumerate(
+            zip(np.sort(rng.uniform(0.6, 1, size)), costs, strict=True)
+        )
     ]
     figure = figures.study(study_frame(rows), REFERENCES)
     (axes,) = figure.axes

@@ -26,7 +26,8 @@ def read_qrels(
         queries: The ids of all queries.
 
     Returns:
-        Query id to document id to grade, as the rows stand.
+        Query id to document id to grade, as the rows stand; a grade below -1, such as TREC's -2 for
+        spam, becomes -1: pytrec_eval overwrites memory at them, and all are as irrelevant.
 
     Raises:
         BadInputError: If a row is bad, or no grade is above 0.
@@ -64,7 +65,7 @@ def _judgement(
         raise FaultError(f"query {shown(query)} is not in the queries file; {remedy} query")
     if document not in documents:
         raise FaultError(f"document {shown(document)} is not in the corpus; {remedy} document")
-    return query, document, int(match[1])
+    return query, document, max(int(match[1]), -1)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
