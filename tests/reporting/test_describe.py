@@ -52,8 +52,8 @@ SPARSE = {
         ),
         (
             {"mode": SPARSE, "head": {"kind": "ridge", "regularisation": 0.1, "version": 1}},
-            "K = 128, M = 0 (inference-free), raw document weights, binary query weights, ridge head, "
-            "λ = 0.1",
+            "K = 128, M = 0 (inference-free), raw document weights, binary query weights, "
+            "ridge head, λ = 0.1",
         ),
         (
             {
