@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import regex
 from numpy.typing import NDArray
 
 from harness.alignment.vocabulary import allowed_tokens, readable_token
@@ -16,7 +16,7 @@ from harness.errors import BadInputError
 if TYPE_CHECKING:
     from harness.embedding.texts import Texts
 
-_WORD = re.compile(r"\w+")
+_WORD = regex.compile(r"[\p{L}\p{N}\p{M}_]+")  # marks are parts of words, unlike in re's \w
 
 
 class Lexicon(Protocol):
@@ -144,7 +144,8 @@ def words_of(texts: Texts, stemmer: str | None) -> list[list[str]]:
 
 def surface_words(text: str) -> list[str]:
     """The words of a text as they are written."""
-    return _WORD.findall(text)
+    words: list[str] = _WORD.findall(text)
+    return words
 
 
 def stemmed(texts: Sequence[Sequence[str]], stemmer: str | None) -> list[list[str]]:

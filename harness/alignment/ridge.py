@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -227,7 +227,7 @@ def _write(
 ) -> None:
     contiguous = np.ascontiguousarray(weights)
     metadata = {"record": json.dumps(asdict(record)), "words": json.dumps(words)}
-    metadata["checksum"] = _checksum(contiguous, metadata["words"])
+    metadata["checksum"] = _checksum(contiguous, metadata)
     write_atomically(
         path, lambda temporary: save_file({"weights": contiguous}, temporary, metadata=metadata)
     )
@@ -241,7 +241,7 @@ def _read(path: Path) -> tuple[NDArray[np.float32], list[str] | None, FitRecord]
             metadata = tensors.metadata()
         record = FitRecord(**json.loads(metadata["record"]))
         words = json.loads(metadata["words"])
-        intact = metadata["checksum"] == _checksum(weights, metadata["words"])
+        intact = metadata["checksum"] == _checksum(weights, metadata)
     except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
         raise BadInputError(f"a fitted head is unreadable: {remedy}") from error
     if not intact:
@@ -249,7 +249,8 @@ def _read(path: Path) -> tuple[NDArray[np.float32], list[str] | None, FitRecord]
     return weights, words, record
 
 
-def _checksum(weights: NDArray[np.float32], words: str) -> str:
+def _checksum(weights: NDArray[np.float32], metadata: Mapping[str, str]) -> str:
     digest = xxhash.xxh3_128(weights.data)
-    digest.update(words.encode())
+    for part in ("words", "record"):
+        digest.update(metadata[part].encode())
     return digest.hexdigest()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.components import at_least, one_of, parse, parse_component, require
-from harness.config.commands import EncoderRunConfig
+from harness.config.commands import EncoderRunConfig, parsed_modes
 from harness.config.retrieval import AlignedSparseConfig
 
 PARTS = ("rates", "tokens", "spectrum", "study")
@@ -135,10 +135,7 @@ class AnalyzeConfig(EncoderRunConfig):
         """See `EncoderRunConfig`."""
         super().__post_init__()
         self.spectrum = parse(SpectrumConfig, self.spectrum, where="spectrum")
-        self.retrieval = {
-            str(name): parse_component("retrieval", mode, where=f"retrieval.{name}")
-            for name, mode in self.retrieval.items()
-        }
+        self.retrieval = parsed_modes(self.retrieval)
         require(bool(self.parts), f"parts is empty; choose of: {', '.join(PARTS)}")
         for part in self.parts:
             one_of("parts", part, PARTS)
@@ -157,13 +154,6 @@ class AnalyzeConfig(EncoderRunConfig):
             "study" not in self.parts or "dense" in kinds,
             "a study compares with dense retrieval; add dense to retrieval=[...]",
         )
-        for name, mode in self.retrieval.items():
-            for part in getattr(mode, "modes", ()):
-                require(
-                    part in self.retrieval and not hasattr(self.retrieval[part], "modes"),
-                    f"retrieval.{name}.modes names {part!r}, which is no other mode here or itself "
-                    f"a fusion; add it to retrieval=[...] or set retrieval.{name}.modes",
-                )
         for name in ("max_texts", "hit_k", "top_k"):
             at_least(name, getattr(self, name), 1)
         at_least("seed", self.seed, 0)

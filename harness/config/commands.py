@@ -10,6 +10,7 @@ from omegaconf import ListConfig
 
 from harness.components import at_least, one_of, parse, parse_component, require
 from harness.config.evaluation import CostConfig, TasksConfig
+from harness.config.retrieval import RetrievalConfig
 
 _METRICS = ("ndcg", "map", "mrr", "recall", "precision", "hit_rate")  # mteb's, of rankings
 _OTHER_METRICS = (  # mteb's, of the other types
@@ -66,6 +67,37 @@ class ReportConfig:
         for folder in ("results_dir", "leaderboards_dir"):
             require(bool(getattr(self, folder).strip()), f"{folder} is empty; give a folder")
         check_published(self.published, self.published_names)
+
+
+def parsed_modes(retrieval: Mapping[str, Any]) -> dict[str, RetrievalConfig]:
+    """A run's modes by name, validated one by one and together.
+
+    Raises:
+        BadInputError: If a mode's settings are bad.
+        ValueError: If settings belong to no mode, or a fusion names what it cannot fuse.
+    """
+    for name, mode in retrieval.items():
+        require(
+            not isinstance(mode, Mapping) or "kind" in mode,
+            f"retrieval.{name} has settings but is no mode of this run: an experiment or an "
+            f"override sets them; add {name} to retrieval=[...], or set ~retrieval.{name}",
+        )
+    modes: dict[str, RetrievalConfig] = {
+        str(name): parse_component("retrieval", mode, where=f"retrieval.{name}")
+        for name, mode in retrieval.items()
+    }
+    for name, fusion in modes.items():
+        for part in getattr(fusion, "modes", ()):
+            require(
+                part in modes and part != name,
+                f"retrieval.{name}.modes names {part!r}, which this run does not have; add it "
+                f"to retrieval=[...] or set retrieval.{name}.modes",
+            )
+            require(
+                not hasattr(modes[part], "modes"),
+                f"retrieval.{name}.modes names {part!r}, itself a fusion; name its parts",
+            )
+    return modes
 
 
 @dataclass(kw_only=True)
@@ -189,27 +221,7 @@ class RunConfig(EncoderRunConfig):
             isinstance(self.retrieval, Mapping) and len(self.retrieval) > 0,
             "retrieval: choose modes, for instance retrieval=[dense,bm25]",
         )
-        for name, mode in self.retrieval.items():
-            require(
-                not isinstance(mode, Mapping) or "kind" in mode,
-                f"retrieval.{name} has settings but is no mode of this run: an experiment or an "
-                f"override sets them; add {name} to retrieval=[...], or set ~retrieval.{name}",
-            )
-        self.retrieval = {
-            str(name): parse_component("retrieval", mode, where=f"retrieval.{name}")
-            for name, mode in self.retrieval.items()
-        }
-        for name, mode in self.retrieval.items():
-            for part in getattr(mode, "modes", ()):
-                require(
-                    part in self.retrieval and part != name,
-                    f"retrieval.{name}.modes names {part!r}, which this run does not have; add it "
-                    f"to retrieval=[...] or set retrieval.{name}.modes",
-                )
-                require(
-                    not hasattr(self.retrieval[part], "modes"),
-                    f"retrieval.{name}.modes names {part!r}, itself a fusion; name its parts",
-                )
+        self.retrieval = parsed_modes(self.retrieval)
         for folder in ("results_dir", "leaderboards_dir", "baselines_dir"):
             require(bool(getattr(self, folder).strip()), f"{folder} is empty; give a folder")
         one_of("format", self.format, ("table", "json"))

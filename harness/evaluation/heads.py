@@ -64,7 +64,9 @@ class _Reference:
     """Texts under another embedder that shares the configuration's pooling and template."""
 
     def __init__(self, config: EncoderRunConfig, path: str) -> None:
-        model = EmbeddingModel(replace(config.model, name=None, path=path, revision=None))
+        model = EmbeddingModel(
+            replace(config.model, name=None, path=path, revision=None, adapters=[], backbone=None)
+        )
         self.encoder = build_encoder(config, model)
 
     def __call__(self, texts: Texts) -> NDArray[np.float32]:

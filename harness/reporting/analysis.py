@@ -142,13 +142,15 @@ def _write_spectrum(writer: _Writer, tables: SpectrumTables) -> None:
     )
     drawn = figures.sweep(tables.sweep)
     writer.drawn(f"sweep-{name}", f"Adjustment of {of}", _SWEEP, tables.sweep, drawn, shown=True)
-    for text, part in tables.contributions.groupby("id", sort=False):
+    for number, (text, part) in enumerate(tables.contributions.groupby("id", sort=False), 1):
         drawn = figures.contributions(part)
         heading = f"{name}: contributions, {text}"
-        writer.drawn(f"contributions-{name}-{text}", heading, _CONTRIBUTIONS, part, drawn)
-    for text, part in tables.adjusted.groupby("id", sort=False):
+        writer.drawn(f"contributions-{name}-{number}", heading, _CONTRIBUTIONS, part, drawn)
+    for number, (text, part) in enumerate(tables.adjusted.groupby("id", sort=False), 1):
         drawn = figures.adjusted(part)
-        writer.drawn(f"adjusted-{name}-{text}", f"{name}: adjusted, {text}", _ADJUSTED, part, drawn)
+        writer.drawn(
+            f"adjusted-{name}-{number}", f"{name}: adjusted, {text}", _ADJUSTED, part, drawn
+        )
 
 
 def _write_study(writer: _Writer, study: Study) -> None:

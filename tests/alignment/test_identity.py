@@ -126,6 +126,7 @@ def _sparse_mode(encoder, head):
         doc_top_k=size,
         query_expansion=size,
         doc_weight="relu",
+        doc_norm="none",
         query_weight="score",
         drop_special=False,
     )

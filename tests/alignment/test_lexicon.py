@@ -1,6 +1,7 @@
 """Lexicons of tokens and of words, by literal cases and against plain splitting."""
 
 import itertools
+import unicodedata
 from typing import ClassVar
 
 import numpy as np
@@ -43,9 +44,13 @@ def read(words, *texts):
     return [[words.name(term) for term in found[row]] for row in range(len(found))]
 
 
+def is_part_of_word(char):
+    return char.isalnum() or char == "_" or unicodedata.category(char)[0] == "M"
+
+
 def plain_words(text):
-    """Runs of letters, digits and underscores, as `str.isalnum` knows them, in lower case."""
-    runs = itertools.groupby(text.lower(), lambda char: char.isalnum() or char == "_")
+    """Runs of letters, digits, marks and underscores, as Python knows them, in lower case."""
+    runs = itertools.groupby(text.lower(), is_part_of_word)
     return ["".join(run) for is_word, run in runs if is_word]
 
 
@@ -94,7 +99,19 @@ class TestWords:
         expected = [[word for word in plain_words(text) if word in kept] for text in queries]
         assert read(words, *queries) == expected
 
-    @given(text=st.text(max_size=30))
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("हिन्दी भाषा", ["हिन्दी", "भाषा"]),
+            ("كِتَاب", ["كِتَاب"]),
+            ("e\u0301te\u0301 là", ["e\u0301te\u0301", "là"]),
+        ],
+    )
+    def test_marks_are_parts_of_words(self, text, words):
+        assert words_of(Corpus(text), None) == [words]
+
+    # What this Python's Unicode does not know yet aside.
+    @given(text=st.text(st.characters(exclude_categories=["C"]), max_size=30))
     def test_any_text_splits_as_python_knows_letters(self, text):
         assert words_of(Corpus(text), None) == [plain_words(text)]
 

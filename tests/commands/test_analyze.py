@@ -101,7 +101,7 @@ def test_tables_figures_and_a_page(analyze, tmp_path):
     expected = {"index.html", "aligned_tokens.parquet"}
     for name in ("rates", "spectrum-tales", "sweep-tales"):
         expected |= figure(name)
-    for name in ("apple", "ball"):
+    for name in (1, 2):
         expected |= figure(f"contributions-tales-{name}") | figure(f"adjusted-tales-{name}")
     assert written(tmp_path) == expected
     rows = objects(out)
@@ -261,13 +261,13 @@ REFUSED = {
     ),
     "a fusion of a mode that is not there": (
         [*grid(), "retrieval=[dense,hybrid]"],
-        "retrieval.hybrid.modes names 'bm25', which is no other mode here or itself a fusion; add "
-        "it to retrieval=[...] or set retrieval.hybrid.modes",
+        "retrieval.hybrid.modes names 'bm25', which this run does not have; add it to "
+        "retrieval=[...] or set retrieval.hybrid.modes",
     ),
     "a fusion of itself": (
         [*grid(), "retrieval.hybrid.modes=[dense,hybrid]"],
-        "retrieval.hybrid.modes names 'hybrid', which is no other mode here or itself a fusion; "
-        "add it to retrieval=[...] or set retrieval.hybrid.modes",
+        "retrieval.hybrid.modes names 'hybrid', which this run does not have; add it to "
+        "retrieval=[...] or set retrieval.hybrid.modes",
     ),
     "a weight that is not finite": (
         ["spectrum.weights=[1,nan]"],
@@ -293,7 +293,7 @@ REFUSED = {
     "an unknown retrieval": (["retrieval=[dense,guess]"], "In 'analyze': Could not load"),
     "settings of no mode": (
         ["+retrieval.extra.depth=3"],
-        "retrieval.extra.kind=None is unknown; choose one of: dense, aligned_sparse, hybrid, bm25",
+        "retrieval.extra has settings but is no mode of this run",
     ),
     "no texts": (["max_texts=0"], "max_texts=0 must be at least 1"),
     "no K": (["hit_k=0"], "hit_k=0 must be at least 1"),

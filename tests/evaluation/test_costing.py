@@ -15,7 +15,15 @@ from harness.retrieval.retriever import SearchWork
 
 LENGTHS = {"a": 1, "bb": 2, "cccc": 4}  # a token a letter
 FORWARD = QuadraticFlops(linear=10, quadratic=1, constant=100)  # 111, 124 and 156 FLOPs
-FIT = FitRecord(documents=3, width=3, nonzeros=5, vocabulary=7, seconds=0.25)
+FIT = FitRecord(
+    documents=3,
+    width=3,
+    nonzeros=5,
+    vocabulary=7,
+    seconds=0.25,
+    regularisation=0.1,
+    chosen=False,
+)
 FIT_FLOPS = 2 * 3 * 9 + 2 * 5 * 3 + 9 + 2 * 9 * 7
 READING = 28.0
 

@@ -38,7 +38,6 @@ EXPLICIT = {
     "pooling": {"kind": "last_token", "include_instruction": False},
     "instruction": {"kind": "template", "query": "q: {text}", "document": "d: {text}"},
     "head": {"kind": "tied", "normalize": True},
-    "transform": {"kind": "none"},
 }
 
 
@@ -50,6 +49,7 @@ def configure(tmp_path):
         settings = {
             "model": {"kind": "huggingface", "path": str(folder)},
             **AUTO,
+            "transform": {"kind": "none"},
             "backend": {"kind": "transformers", "device": "cpu"},
             "tasks": {},
             "store_dir": str(tmp_path / "store"),

@@ -79,7 +79,7 @@ def test_second_run_keeps_everything(tiny_config, tmp_path, monkeypatch):
 
 def test_store_serves_a_run_with_other_retrieval_settings(tiny_config):
     Runner(tiny_config()).run()
-    outcome = Runner(tiny_config("retrieval.aligned_sparse.query_weight=idf")).run()
+    outcome = Runner(tiny_config("retrieval.aligned_sparse.query_weight=binary")).run()
     assert (outcome.computed, outcome.kept) == (1, 3)
     assert outcome.texts_encoded == 0
     assert outcome.texts_read == 6  # inference-free: the queries' embeddings are not even read

@@ -125,7 +125,7 @@ def test_every_table_and_figure_is_a_file(tmp_path):
     for name in ("rates", "spectrum-tales", "sweep-tales", "study", "study-bytes"):
         expected |= figure(name)
     for name in ("contributions", "adjusted"):
-        expected |= figure(f"{name}-tales-d1") | figure(f"{name}-tales-d2")
+        expected |= figure(f"{name}-tales-1") | figure(f"{name}-tales-2")
     assert files(folder) == expected
     pd.testing.assert_frame_equal(pd.read_parquet(folder / "rates.parquet"), found.rates)
     pd.testing.assert_frame_equal(pd.read_parquet(folder / "aligned_tokens.parquet"), tokens)
@@ -135,7 +135,7 @@ def test_every_table_and_figure_is_a_file(tmp_path):
     )
     kept = pd.read_csv(folder / "figures" / "study-bytes.csv")
     assert kept["index_bytes"].tolist() == [100.0, 200.0]  # a document's
-    part = pd.read_parquet(folder / "contributions-tales-d2.parquet")
+    part = pd.read_parquet(folder / "contributions-tales-2.parquet")
     assert part["id"].tolist() == ["d2"]
 
 

@@ -107,7 +107,7 @@ def test_integer_ids_become_strings(tmp_path):
 def test_the_grade_of_spam_is_that_of_what_is_irrelevant(tmp_path):
     """pytrec_eval writes beyond its memory at grades below -1."""
     rows = "q1\td1\t2\nq1\td2\t-2\n"
-    folder = write(tmp_path, {QRELS: HEADER + rows.encode()})
+    folder = write(tmp_path, GOOD | {QRELS: HEADER + rows.encode()})
     assert read_collection(folder).qrels == {"q1": {"d1": 2, "d2": -1}}
 
 
