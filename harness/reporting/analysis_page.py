@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from harness import __version__
 from harness.files import write_text
 from harness.reporting.figures_style import ABSENT, picture, shortened, shown_token, signed
+from harness.reporting.pages import inline, policy_hash, templates
 from harness.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_TEMPLATES = Path(__file__).parent / "templates"
 _LARGEST_SVG = 150_000  # bytes: a larger one is shown as PNG
 _LARGEST_FIGURES = 3_000_000  # bytes: more in one page are shown at half the resolution
 _RESOLUTIONS = (200, 100)
@@ -96,24 +91,21 @@ def write_page(path: Path, *, title: str, model: str, sections: Sequence[Section
     Returns:
         The path.
     """
-    style = _inline("analysis.css")
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("analysis.html.j2").render(
-        title=printable(title),
-        model=printable(model),
-        sections=[
-            _shown(section, image)
-            for section, image in zip(sections, _images(sections), strict=True)
-        ],
-        version=__version__,
-        style=style,
-        style_hash=_policy_hash(style),
+    style = inline("analysis.css")
+    page = (
+        templates()
+        .get_template("analysis.html.j2")
+        .render(
+            title=printable(title),
+            model=printable(model),
+            sections=[
+                _shown(section, image)
+                for section, image in zip(sections, _images(sections), strict=True)
+            ],
+            version=__version__,
+            style=style,
+            style_hash=policy_hash(style),
+        )
     )
     write_text(path, page)
     return path
@@ -222,15 +214,3 @@ def _text(value: Any) -> str:
     if is_float(value):
         return signed(f"{float(value):.4g}")
     return shortened(str(value), _LONGEST_CELL)
-
-
-def _inline(name: str) -> Markup:
-    """A style sheet of ours; the policy's hash is of exactly this text."""
-    text = (_TEMPLATES / name).read_text(encoding="utf-8")
-    assert not re.search(r"</style", text)
-    return Markup(text)
-
-
-def _policy_hash(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"

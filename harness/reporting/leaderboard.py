@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness import __version__
 from harness.files import write_text
 from harness.reporting.collect import Collection
+from harness.reporting.pages import inline, policy_hash, templates
 from harness.reporting.plain import csv_text, markdown_text
 from harness.reporting.scatter import Point, scatter
 from harness.reporting.standings import ABSENT, DIFFERENCE, VALUE, Board, Standing, boards
 
-_TEMPLATES = Path(__file__).parent / "templates"
 _KINDS = ("dense", "aligned_sparse", "hybrid", "bm25")  # these keep their colour on every page
 _COLOURS = 8
 
@@ -58,30 +54,29 @@ def write_leaderboard(collection: Collection, folder: Path, *, title: str, today
 def html_text(collection: Collection, tables: Sequence[Board], *, title: str, today: date) -> str:
     """The page; its content security policy lets it load nothing and run its own script only."""
     colours = _colours(entry.row.kind for entry in collection.entries)
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style, script = _inline("leaderboard.css"), _inline("sort.js")
-    return environment.get_template("leaderboard.html").render(
-        title=title,
-        today=today.isoformat(),
-        summary=_summary(collection),
-        tables=[(table, _plot(table, number, colours)) for number, table in enumerate(tables, 1)],
-        value=VALUE,
-        compared=any(entry.comparison for entry in collection.entries),
-        difference=DIFFERENCE,
-        absent=ABSENT,
-        colours=colours,
-        bar=_bar,
-        version=__version__,
-        style=style,
-        script=script,
-        style_hash=_policy_hash(style),
-        script_hash=_policy_hash(script),
+    style, script = inline("leaderboard.css"), inline("sort.js")
+    return (
+        templates()
+        .get_template("leaderboard.html")
+        .render(
+            title=title,
+            today=today.isoformat(),
+            summary=_summary(collection),
+            tables=[
+                (table, _plot(table, number, colours)) for number, table in enumerate(tables, 1)
+            ],
+            value=VALUE,
+            compared=any(entry.comparison for entry in collection.entries),
+            difference=DIFFERENCE,
+            absent=ABSENT,
+            colours=colours,
+            bar=_bar,
+            version=__version__,
+            style=style,
+            script=script,
+            style_hash=policy_hash(style),
+            script_hash=policy_hash(script),
+        )
     )
 
 
@@ -143,15 +138,3 @@ def _bar(standing: Standing, table: Board) -> str:
     """Length of a value's bar in per cent of 1, or of the largest value where that is above 1."""
     largest = max(1.0, *(other.row.value or 0.0 for other in table.standings))
     return f"{100 * max(0.0, standing.row.value or 0.0) / largest:.2f}"
-
-
-def _inline(name: str) -> Markup:
-    """A style sheet or script of ours; the policy's hash is of exactly this text."""
-    text = (_TEMPLATES / name).read_text(encoding="utf-8")
-    assert not re.search(r"</(style|script)", text)
-    return Markup(text)
-
-
-def _policy_hash(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
