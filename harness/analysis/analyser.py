@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from harness.alignment.compressed import CompressedHead, compression_loss
 from harness.analysis.adjusted import AdjustedHead
 from harness.analysis.alignment import rates_table, tokens_table
 from harness.analysis.backbone import backbone_encoder, backbone_of
@@ -68,6 +69,7 @@ class Analysis:
         rates: Hit@K, LAR and GAR by task and side.
         tokens: The aligned tokens of every text.
         spectra: By collection.
+        compression: What a compressed head loses, by task and side; see `CompressionLoss`.
     """
 
     model: str
@@ -76,6 +78,7 @@ class Analysis:
     rates: pd.DataFrame = field(default_factory=pd.DataFrame)
     tokens: pd.DataFrame = field(default_factory=pd.DataFrame)
     spectra: list[SpectrumTables] = field(default_factory=list)
+    compression: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 class Analyser:
@@ -108,7 +111,7 @@ class Analyser:
         config = self.config
         fitted = isinstance(innermost_head(config.head), RidgeHeadConfig)
         found = Analysis(self.model.name, config.head.kind, fitted)
-        rates, tokens = [], []
+        rates, tokens, losses = [], [], []
         if set(config.parts) <= {"study"}:
             return found
         for name, learned, sides, collection in self._sources():
@@ -119,11 +122,16 @@ class Analyser:
                 if "rates" in config.parts:
                     table = rates_table(self._head, name, drawn, k=config.hit_k, seed=config.seed)
                     rates.append(table)
+                    if isinstance(self._head, CompressedHead) and len(drawn):
+                        loss = compression_loss(self._head, self._head.read(drawn), config.top_k)
+                        where = {"task": name, "side": drawn.side, "k": config.top_k}
+                        losses.append({**where, **asdict(loss)})
                 if "tokens" in config.parts:
                     tokens.append(tokens_table(self._head, name, drawn, top_k=config.top_k))
             if "spectrum" in config.parts:
                 found.spectra.append(self._spectrum(name, learned, collection))
         found.rates = pd.concat(rates, ignore_index=True) if rates else found.rates
+        found.compression = pd.DataFrame(losses)
         found.tokens = pd.concat(tokens, ignore_index=True) if tokens else found.tokens
         return found
 

@@ -30,6 +30,10 @@ _TOKENS = (
     "The tokens with the largest logits of each text's embedding, special tokens left out. Those "
     "that stand in the text are marked; the stronger the colour, the larger the logit."
 )
+_COMPRESSION = (
+    "What the head's low rank or int8 costs: relative errors of its matrix and of the logits, the "
+    "share of the exact head's k aligned tokens that stay, and the bytes of the matrix."
+)
 _SPECTRUM = (
     "Uncentred principal components u_1, u_2, ... of the backbone's embeddings, the share of their "
     "energy, and the variation v_j: how far the embedder's embeddings have moved along each, on "
@@ -76,6 +80,11 @@ class _Writer:
         write_atomically(self._folder / file, lambda path: data.to_parquet(path, index=False))
         return file
 
+    def plain(self, name: str, heading: str, text: str, data: pd.DataFrame) -> None:
+        """A table without a figure."""
+        file = self.table(data, name)
+        self.sections.append(Section(heading=heading, text=text, table=data, rows=60, file=file))
+
     def drawn(
         self,
         name: str,
@@ -113,6 +122,8 @@ def write_analysis(folder: Path, found: Analysis, study: Study | None) -> Path:
         drawn = figures.rates(found.rates)
         explained = _RATES + (_FITTED if found.fitted else "")
         writer.drawn("rates", "Alignment rates", explained, found.rates, drawn, shown=True)
+    if len(found.compression):
+        writer.plain("compression", "Compressed head", _COMPRESSION, found.compression)
     for tables in found.spectra:
         _write_spectrum(writer, tables)
     if len(found.tokens):
@@ -181,14 +192,14 @@ def _write_study(writer: _Writer, study: Study) -> None:
         ("study-transfer", "Chosen settings, on all collections", _TRANSFER, study.transfer),
         ("study-differences", "Differences between modes", _DIFFERENCES, study.differences),
     ):
-        file = writer.table(table, name)
-        writer.sections.append(Section(heading=heading, text=text, table=table, rows=60, file=file))
+        writer.plain(name, heading, text, table)
 
 
 def print_analysis(found: Analysis, study: Study | None, *, as_json: bool) -> None:
     """The figures on standard output: tables, or one JSON object a figure."""
     named = {
         "rates": found.rates,
+        "compression": found.compression,
         **{f"spectrum {one.name}": one.spectrum for one in found.spectra},
         **{f"sweep {one.name}": one.sweep for one in found.spectra},
     }

@@ -116,6 +116,20 @@ def test_tables_figures_and_a_page(analyze, tmp_path):
     assert "local/tiny-llama, lm_head head" in page
 
 
+def test_what_a_compressed_head_loses_is_told(analyze, tmp_path):
+    status, out, err = analyze(
+        *("head=compressed", "head@head.of=lm_head", "head.rank=4", "head.int8=true"),
+        *("parts=[rates]", "format=json"),
+    )
+    assert status == 0, err
+    documents, queries = [row for row in objects(out) if row["table"] == "compression"]
+    assert [documents["side"], queries["side"]] == ["document", "query"]
+    assert documents["matrix_error"] == queries["matrix_error"] > 0
+    assert 0 < documents["kept"] < 1
+    assert documents["bytes_after"] < documents["bytes_before"]
+    assert "compression.parquet" in written(tmp_path)
+
+
 def test_the_same_again_writes_the_same(analyze, tmp_path):
     first = analyze("format=json", "spectrum.examples=1", "parts=[rates,spectrum]")
     contents = {name: (tmp_path / "analysis" / name).read_bytes() for name in written(tmp_path)}
