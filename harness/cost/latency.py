@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-_NANOSECONDS_PER_MILLISECOND = 1e6
+from harness.cost.summary import LatencySummary, summarise
+from harness.cost.timing import (
+    NANOSECONDS_PER_MILLISECOND,
+    Clock,
+    garbage_collector_off,
+    idle_clock,
+    stage_boundaries,
+)
 
-
-@dataclass(frozen=True, kw_only=True)
-class LatencySummary:
-    """Summary of one duration over all measurements, in milliseconds.
-
-    The percentiles interpolate linearly between the two nearest measurements (numpy's default,
-    method 7 of Hyndman and Fan, 1996, "Sample Quantiles in Statistical Packages"). With fewer than
-    100 measurements p99 lies between the two longest.
-
-    Attributes:
-        count: Measurements.
-        mean_ms: Arithmetic mean.
-        p50_ms: Median.
-        p95_ms: 95th percentile.
-        p99_ms: 99th percentile.
-    """
-
-    count: int
-    mean_ms: float
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
+__all__ = ["LatencyRecord", "LatencySummary", "probe"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -47,6 +31,8 @@ class LatencyRecord:
         nanoseconds: Raw durations, int64 (measurements, stages); measurement r·queries + q is query
             q in repetition r.
         cold_nanoseconds: Durations of the very first query, int64 (stages,); in no summary.
+        evicted_nanoseconds: Durations of every query after ``between``, int64 (queries, stages);
+            None where the probe got no ``between``.
         queries: Distinct queries in one repetition.
         warmup: Queries run, and not recorded, between the cold one and the measurements.
     """
@@ -54,26 +40,44 @@ class LatencyRecord:
     stages: tuple[str, ...]
     nanoseconds: NDArray[np.int64]
     cold_nanoseconds: NDArray[np.int64]
+    evicted_nanoseconds: NDArray[np.int64] | None = None
     queries: int
     warmup: int
 
     @property
     def total(self) -> LatencySummary:
         """The summary of all stages together, per query."""
-        return _summarise(self.nanoseconds.sum(axis=1))
+        return summarise(self.nanoseconds.sum(axis=1), independent=self.queries)
 
     @property
     def by_stage(self) -> dict[str, LatencySummary]:
         """The summary of each stage; percentiles of stages do not add up to those of the total."""
-        return {
-            stage: _summarise(self.nanoseconds[:, column])
-            for column, stage in enumerate(self.stages)
-        }
+        return self._by_stage(self.nanoseconds)
 
     @property
     def cold_ms(self) -> float:
         """Milliseconds of the very first query: with lazy loading, compilation and cold caches."""
-        return float(self.cold_nanoseconds.sum() / _NANOSECONDS_PER_MILLISECOND)
+        return float(self.cold_nanoseconds.sum() / NANOSECONDS_PER_MILLISECOND)
+
+    @property
+    def evicted(self) -> LatencySummary | None:
+        """The summary of all stages after ``between``: all is loaded, but the caches are cold."""
+        if self.evicted_nanoseconds is None:
+            return None
+        return summarise(self.evicted_nanoseconds.sum(axis=1), independent=self.queries)
+
+    @property
+    def evicted_by_stage(self) -> dict[str, LatencySummary] | None:
+        """The summary of each stage after ``between``."""
+        if self.evicted_nanoseconds is None:
+            return None
+        return self._by_stage(self.evicted_nanoseconds)
+
+    def _by_stage(self, nanoseconds: NDArray[np.int64]) -> dict[str, LatencySummary]:
+        return {
+            stage: summarise(nanoseconds[:, column], independent=self.queries)
+            for column, stage in enumerate(self.stages)
+        }
 
 
 def probe(
@@ -82,23 +86,27 @@ def probe(
     *,
     warmup: int,
     repetitions: int,
-    synchronise: Callable[[], None] | None = None,
-    clock: Callable[[], int] = time.perf_counter_ns,
+    synchronise: Callable[[], object] | None = None,
+    between: Callable[[], object] | None = None,
+    clock: Clock = time.perf_counter_ns,
 ) -> LatencyRecord:
     """Time the stages of answering a query, one query at a time.
 
     Runs the first query once (cold), then ``warmup`` queries, then all queries ``repetitions``
     times. Repetitions are the outer loop: the same query twice in a row would find its data in the
-    caches. A stage ends at the clock reading that starts the next, so stages add up to the total.
-    The garbage collector is off while measuring, after one full collection.
+    caches. With ``between``, all queries run once more at the end, each after a call of it, and are
+    reported apart. A stage ends at the clock reading that starts the next, so stages add up to the
+    total. The garbage collector is off while measuring, after one full collection.
 
     Args:
         stages: Name to callable, in order; the first gets the query, each other one what the stage
             before it returned.
-        queries: The queries, in whatever form the first stage takes.
+        queries: The queries, in whatever form the first stage takes, distinct.
         warmup: Queries to run before measuring, taken from the front of ``queries``, cyclically.
         repetitions: How often to measure every query.
         synchronise: Waits until the device is idle; called before each reading of the clock.
+        between: Called before each query of the last pass, outside its time, such as
+            `harness.cost.caches.CacheEviction`.
         clock: Returns nanoseconds, monotonic.
 
     Returns:
@@ -118,58 +126,25 @@ def probe(
         raise ValueError(f"repetitions must be at least 1, not {repetitions}")
 
     calls = tuple(stages.values())
-
-    def read_clock() -> int:
-        if synchronise is not None:
-            synchronise()
-        return clock()
-
-    def readings(query: Any) -> list[int]:
-        value = query
-        times = [read_clock()]
-        for call in calls:
-            value = call(value)
-            times.append(read_clock())
-        return times
-
+    read_clock = idle_clock(synchronise, clock)
     boundaries = np.empty((repetitions * len(queries), len(calls) + 1), dtype=np.int64)
-    with _garbage_collector_off():
-        cold = np.asarray(readings(queries[0]), dtype=np.int64)
+    evicted = np.empty((len(queries) if between else 0, len(calls) + 1), dtype=np.int64)
+    with garbage_collector_off():
+        cold = np.asarray(stage_boundaries(calls, queries[0], read_clock), dtype=np.int64)
         for turn in range(warmup):
-            readings(queries[turn % len(queries)])
+            stage_boundaries(calls, queries[turn % len(queries)], read_clock)
         for row in range(len(boundaries)):
-            boundaries[row] = readings(queries[row % len(queries)])
+            boundaries[row] = stage_boundaries(calls, queries[row % len(queries)], read_clock)
+        if between is not None:
+            for row, query in enumerate(queries):
+                between()
+                evicted[row] = stage_boundaries(calls, query, read_clock)
 
     return LatencyRecord(
         stages=tuple(stages),
         nanoseconds=boundaries[:, 1:] - boundaries[:, :-1],
         cold_nanoseconds=cold[1:] - cold[:-1],
+        evicted_nanoseconds=None if between is None else evicted[:, 1:] - evicted[:, :-1],
         queries=len(queries),
         warmup=warmup,
-    )
-
-
-@contextmanager
-def _garbage_collector_off() -> Iterator[None]:
-    """Collect once, switch the collector off, and leave it afterwards as it was."""
-    was_enabled = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-def _summarise(nanoseconds: NDArray[np.int64]) -> LatencySummary:
-    """Summarise durations, (measurements,), in milliseconds."""
-    milliseconds = nanoseconds / _NANOSECONDS_PER_MILLISECOND
-    p50, p95, p99 = np.percentile(milliseconds, (50, 95, 99), method="linear")
-    return LatencySummary(
-        count=len(milliseconds),
-        mean_ms=float(milliseconds.mean()),
-        p50_ms=float(p50),
-        p95_ms=float(p95),
-        p99_ms=float(p99),
     )

@@ -6,18 +6,7 @@ import numpy as np
 import pytest
 
 from harness.cost.latency import probe
-
-
-class Clock:
-    """A clock that stages push forward."""
-
-    def __init__(self):
-        self.now = 1_000
-        self.readings = 0
-
-    def __call__(self):
-        self.readings += 1
-        return self.now
+from tests.cost.clock import Clock
 
 
 def stage(clock, nanoseconds, change=lambda value: value):
@@ -164,3 +153,61 @@ def test_nothing_to_measure_is_refused(change, why):
     stages, queries = settings.pop("stages"), settings.pop("queries")
     with pytest.raises(ValueError, match=why):
         probe(stages, queries, **settings)
+
+
+def test_queries_after_between_are_reported_apart():
+    clock = Clock()
+    cached = set()
+
+    def search(query):
+        clock.now += 10 if cached else 70
+        cached.add(query)
+        return query
+
+    def between():
+        clock.now += 10**9
+        cached.clear()
+
+    stages = {"encode": stage(clock, 5), "search": search}
+    queries = ["a", "b", "c"]
+    plain = probe(stages, queries, warmup=1, repetitions=2, clock=clock)
+    assert plain.evicted_nanoseconds is None
+    assert (plain.evicted, plain.evicted_by_stage) == (None, None)
+
+    record = probe(stages, queries, warmup=1, repetitions=2, between=between, clock=clock)
+    assert record.nanoseconds.tolist() == [[5, 10]] * 6
+    assert record.evicted_nanoseconds.tolist() == [[5, 70]] * 3
+    assert record.evicted.p50_ms == pytest.approx(75e-6)
+    assert record.evicted.count == 3
+    assert record.evicted_by_stage["search"].p50_ms == pytest.approx(70e-6)
+
+
+def test_between_is_called_before_the_device_is_waited_for():
+    events = []
+
+    def clock():
+        events.append("clock")
+        return len(events)
+
+    probe(
+        {"run": events.append},
+        ["q"],
+        warmup=0,
+        repetitions=1,
+        synchronise=lambda: events.append("wait"),
+        between=lambda: events.append("between"),
+        clock=clock,
+    )
+    one = ["wait", "clock", "q", "wait", "clock"]
+    assert events == [*one, *one, "between", *one]
+
+
+def test_intervals_count_queries_and_not_their_repetitions():
+    clock = Clock()
+    queries = list(range(1, 11))
+    stages = {"encode": stage(clock, lambda ms: ms * 1_000_000)}
+    total = probe(stages, queries, warmup=0, repetitions=50, clock=clock).total
+    assert (total.count, total.independent) == (500, 10)
+    # As of ten values (see test_summary.py), though 500 would give an upper bound of p99.
+    assert total.p50_interval_ms == (2.0, 9.0)
+    assert total.p99_interval_ms == (9.0, None)
