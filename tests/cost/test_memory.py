@@ -2,11 +2,23 @@
 
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
 
 from harness.cost import memory
+from harness.cost.memory import PeakHostMemory
+
+MEBIBYTE = 1 << 20
+SLACK = 16 * MEBIBYTE  # of what the interpreter takes and gives back meanwhile
+
+
+def hold(mebibytes, seconds=0.0):
+    """Take memory, touch every page, and give it back."""
+    block = bytearray(mebibytes * MEBIBYTE)
+    block[:: 1 << 12] = b"1" * len(block[:: 1 << 12])
+    time.sleep(seconds)
 
 
 def test_peak_covers_what_was_allocated_and_freed():
@@ -30,7 +42,8 @@ def test_high_water_mark_is_read_in_bytes(tmp_path):
 
 def test_without_status_file_getrusage_answers(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "_LINUX_STATUS", tmp_path / "absent")
-    assert memory.peak_host_bytes() == memory._getrusage_peak()
+    # A phase that another test measured has reset what both read.
+    assert memory.peak_host_bytes() == max(memory._RESETS.largest, memory._getrusage_peak())
     # A Python process with torch takes between 50 MB and 100 GB: the unit is right.
     assert 50e6 < memory._getrusage_peak() < 100e9
 
@@ -74,3 +87,53 @@ def test_device_peak_and_its_reset():
     del block
     memory.reset_peak_device_bytes()
     assert (memory.peak_device_bytes() or 0) < 4 << 24
+
+
+def phase(tmp_path, method):
+    if method == "high_water_mark":
+        if sys.platform != "linux":
+            pytest.skip("only Linux resets the high-water mark")
+        return PeakHostMemory()
+    return PeakHostMemory(interval_seconds=0.001, clear_refs=tmp_path / "no folder" / "clear_refs")
+
+
+@pytest.mark.parametrize("method", ["high_water_mark", "samples"])
+def test_the_peak_of_a_phase_is_its_own(tmp_path, method):
+    hold(256)
+    with phase(tmp_path, method) as peak:
+        hold(64, seconds=0.2)
+        assert peak.peak_bytes is None
+    hold(128)
+    assert peak.method == method
+    assert 64 * MEBIBYTE <= peak.peak_bytes - peak.start_bytes + SLACK <= 64 * MEBIBYTE + 2 * SLACK
+
+
+@pytest.mark.parametrize("method", ["high_water_mark", "samples"])
+def test_a_phase_that_fails_is_measured_and_the_error_passes(tmp_path, method):
+    peak = phase(tmp_path, method)
+    with pytest.raises(RuntimeError, match="failed"), peak:
+        raise RuntimeError("failed")
+    assert peak.peak_bytes >= peak.start_bytes
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux resets the high-water mark")
+def test_a_phase_within_another_does_not_hide_its_peak():
+    with PeakHostMemory() as outer:
+        hold(128)
+        with PeakHostMemory() as inner:
+            hold(32)
+    assert outer.peak_bytes - outer.start_bytes > 128 * MEBIBYTE - SLACK
+    assert inner.peak_bytes - inner.start_bytes < 32 * MEBIBYTE + SLACK
+    with PeakHostMemory() as outer, PeakHostMemory():
+        hold(64)
+    assert outer.peak_bytes - outer.start_bytes > 64 * MEBIBYTE - SLACK
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux resets the high-water mark")
+def test_the_peak_of_the_process_survives_a_phase():
+    hold(192)
+    before = memory.peak_host_bytes()
+    with PeakHostMemory() as peak:
+        assert memory.peak_host_bytes() == before
+    assert memory.peak_host_bytes() == before
+    assert peak.peak_bytes < before - 192 * MEBIBYTE + SLACK
