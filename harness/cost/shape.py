@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +24,8 @@ class TransformerShape:
         vocabulary_size: Entries V of the input vocabulary.
         embedding_width: Width of the token embeddings; differs from ``width`` where the model
             projects them in and the token states out again (opt-350m).
+        experts: Feed-forward blocks that a layer's router chooses from; 0 without a router.
+        active_experts: Feed-forward blocks that each token goes through in a layer.
     """
 
     layers: int
@@ -35,6 +37,8 @@ class TransformerShape:
     gated: bool
     vocabulary_size: int
     embedding_width: int
+    experts: int = 0
+    active_experts: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +46,8 @@ class _Family:
     """Under which keys a family of architectures keeps its sizes.
 
     Attributes:
-        gated: Whether the feed-forward block has a gate.
+        gated: Whether the feed-forward block has a gate, or the key whose value tells by beginning
+            with ``gated``.
         layers: Key of the number of layers.
         width: Key of the width.
         heads: Key of the number of attention heads.
@@ -51,11 +56,12 @@ class _Family:
             own.
         head_width: Key of the head width, None where it is always width over heads.
         embedding_width: Key of the embedding width, None where it is always the width.
+        routed: Whether every layer sends tokens through some of its experts.
         omitted: What the architecture takes for a key that the file leaves out; None stands for
             "derived". A key that is neither in the file nor here makes the shape unknown.
     """
 
-    gated: bool
+    gated: bool | str
     layers: str = "num_hidden_layers"
     width: str = "hidden_size"
     heads: str = "num_attention_heads"
@@ -63,7 +69,8 @@ class _Family:
     key_value_heads: str | None = None
     head_width: str | None = None
     embedding_width: str | None = None
-    omitted: Mapping[str, int | None] = field(default_factory=lambda: MappingProxyType({}))
+    routed: bool = False
+    omitted: Mapping[str, int | str | None] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def _grouped(*, key_value_heads: int | None, head_width: int | None, **more: int) -> _Family:
@@ -74,6 +81,19 @@ def _grouped(*, key_value_heads: int | None, head_width: int | None, **more: int
         key_value_heads="num_key_value_heads",
         head_width="head_dim",
         omitted=MappingProxyType(omitted),
+    )
+
+
+def _t5(feed_forward: str) -> _Family:
+    """Return the family of T5's encoders, given which feed-forward block files omit."""
+    return _Family(
+        gated="feed_forward_proj",
+        layers="num_layers",
+        width="d_model",
+        heads="num_heads",
+        feed_forward="d_ff",
+        head_width="d_kv",
+        omitted=MappingProxyType({"feed_forward_proj": feed_forward, "d_kv": 64}),
     )
 
 
@@ -89,9 +109,13 @@ _FAMILIES: Mapping[str, _Family] = MappingProxyType(
         "xlm-roberta": _BERT,
         "camembert": _BERT,
         "mpnet": _BERT,
+        "modernbert": _Family(gated=True),
         "distilbert": _Family(
             gated=False, layers="n_layers", width="dim", heads="n_heads", feed_forward="hidden_dim"
         ),
+        "t5": _t5("relu"),
+        "mt5": _t5("gated-gelu"),
+        "umt5": _t5("gated-gelu"),
         "gpt2": _Family(
             gated=False,
             layers="n_layer",
@@ -116,9 +140,16 @@ _FAMILIES: Mapping[str, _Family] = MappingProxyType(
         "mistral": _grouped(key_value_heads=8, head_width=None),
         "qwen2": _grouped(key_value_heads=32, head_width=None),
         "qwen3": _grouped(key_value_heads=32, head_width=128),
+        "phi3": _grouped(key_value_heads=None, head_width=None),
         "gemma": _grouped(key_value_heads=16, head_width=256),
         "gemma2": _grouped(key_value_heads=4, head_width=256),
         "gemma3_text": _GEMMA3,
+        "mixtral": replace(_grouped(key_value_heads=8, head_width=None), routed=True),
+        "qwen3_moe": replace(
+            _grouped(key_value_heads=4, head_width=None),
+            feed_forward="moe_intermediate_size",
+            routed=True,
+        ),
     }
 )
 
@@ -157,6 +188,12 @@ def shape_from_config(config: Mapping[str, Any]) -> TransformerShape | None:
         return None
     if feed_forward is None or embedding_width is None:
         return None
+    routing = _routing(values) if family.routed else (0, 1)
+    if routing is None:
+        return None
+    gated = family.gated
+    if isinstance(gated, str):
+        gated = str(values[gated]).startswith("gated")
     return TransformerShape(
         layers=layers,
         width=width,
@@ -164,10 +201,24 @@ def shape_from_config(config: Mapping[str, Any]) -> TransformerShape | None:
         key_value_heads=key_value_heads,
         head_width=head_width,
         feed_forward_width=feed_forward,
-        gated=family.gated,
+        gated=gated,
         vocabulary_size=vocabulary,
         embedding_width=embedding_width,
+        experts=routing[0],
+        active_experts=routing[1],
     )
+
+
+def _routing(values: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return how many experts each layer has and how many a token goes through."""
+    # Published files and the configuration classes name the experts differently.
+    experts = _size(values, "num_experts" if "num_experts" in values else "num_local_experts")
+    active = _size(values, "num_experts_per_tok")
+    if experts is None or active is None:
+        return None
+    if values.get("mlp_only_layers") or values.get("decoder_sparse_step", 1) != 1:
+        return None  # some layers have one dense block, which one shape cannot say
+    return experts, active
 
 
 def _size(values: Mapping[str, Any], key: str | None, derived: int | None = None) -> int | None:

@@ -1,5 +1,7 @@
 """Shapes read from configuration mappings."""
 
+from dataclasses import replace
+
 import pytest
 import transformers
 
@@ -68,14 +70,87 @@ def test_gemma3_with_a_vision_tower_gives_its_text_part():
     assert (shape.attention_heads, shape.head_width) == (8, 256)
 
 
+def test_t5_tells_by_name_whether_it_is_gated():
+    config = {
+        "model_type": "t5",
+        "num_layers": 8,
+        "d_model": 512,
+        "num_heads": 6,
+        "d_kv": 64,
+        "d_ff": 1024,
+        "feed_forward_proj": "gated-gelu",
+        "vocab_size": 32128,
+    }
+    shape = shape_from_config(config)
+    assert shape == TransformerShape(
+        layers=8,
+        width=512,
+        attention_heads=6,
+        key_value_heads=6,
+        head_width=64,
+        feed_forward_width=1024,
+        gated=True,
+        vocabulary_size=32128,
+        embedding_width=512,
+    )
+    assert shape_from_config(config | {"feed_forward_proj": "relu"}) == replace(shape, gated=False)
+
+
+QWEN3_MOE = {  # Qwen3-30B-A3B
+    "model_type": "qwen3_moe",
+    "num_hidden_layers": 48,
+    "hidden_size": 2048,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 4,
+    "head_dim": 128,
+    "intermediate_size": 6144,
+    "moe_intermediate_size": 768,
+    "num_experts": 128,
+    "num_experts_per_tok": 8,
+    "decoder_sparse_step": 1,
+    "mlp_only_layers": [],
+    "vocab_size": 151936,
+}
+
+
+def test_reads_a_file_with_routed_experts():
+    assert shape_from_config(QWEN3_MOE) == TransformerShape(
+        layers=48,
+        width=2048,
+        attention_heads=32,
+        key_value_heads=4,
+        head_width=128,
+        feed_forward_width=768,
+        gated=True,
+        vocabulary_size=151936,
+        embedding_width=2048,
+        experts=128,
+        active_experts=8,
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"num_experts": None},
+        {"num_experts_per_tok": 0},
+        {"mlp_only_layers": [0]},
+        {"decoder_sparse_step": 2},
+    ],
+)
+def test_experts_of_some_layers_or_unknown_number_are_none(change):
+    assert shape_from_config(QWEN3_MOE | change) is None
+
+
 OMITTED = {
     "gpt2": ("n_inner",),
     "gpt_neo": ("intermediate_size",),
     "opt": ("word_embed_proj_dim",),
     **dict.fromkeys(
-        ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2"),
+        ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "phi3"),
         ("num_key_value_heads", "head_dim"),
     ),
+    **dict.fromkeys(("t5", "mt5", "umt5"), ("feed_forward_proj", "d_kv")),
     "gemma3_text": ("num_key_value_heads", "head_dim", "num_attention_heads", "vocab_size"),
 }
 
