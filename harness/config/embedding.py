@@ -292,10 +292,14 @@ class TransformersBackendConfig(ComponentConfig):
 
     Attributes:
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, `mps`.
-        dtype: `auto` (bfloat16 on a GPU, float32 elsewhere), `float32`, `bfloat16`, `float16`;
-            part of the result's identity once resolved.
-        attention: transformers' attention implementation; `auto` is its choice for the model.
-        token_budget: Padded tokens in a batch; chosen by device when absent.
+        dtype: `auto` (bfloat16 on a GPU, float32 elsewhere), `fastest` (bfloat16 where the device
+            has instructions for it, CPUs included), `float32`, `bfloat16`, `float16`; part of the
+            result's identity once resolved.
+        attention: `auto` puts texts one after the other, without padding, where the architecture
+            allows it, and else takes transformers' choice; `packed` refuses where it does not;
+            `sdpa`, `eager`, `flash_attention_2` pad.
+        token_budget: Tokens in a batch, padding included; found by trying on the first long pass
+            and remembered in the store when absent.
         padding_side: `right`, or `left` as published decoders' code pads; no score depends on it.
     """
 
@@ -308,6 +312,6 @@ class TransformersBackendConfig(ComponentConfig):
 
     def __post_init__(self) -> None:
         """Validate."""
-        one_of("dtype", self.dtype, ("auto", "float32", "bfloat16", "float16"))
+        one_of("dtype", self.dtype, ("auto", "fastest", "float32", "bfloat16", "float16"))
         at_least("token_budget", self.token_budget, 1)
         one_of("padding_side", self.padding_side, ("right", "left"))

@@ -60,7 +60,7 @@ def hardware_record() -> dict[str, Any]:
     cpu = _cpu_fields(Path("/proc/cpuinfo"))
     present = set(cpu.get("flags", cpu.get("Features", "")).split())
     return {
-        "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
+        "cpu": _cpu_name(cpu),
         "cores": _usable_cores(),
         "threads": None if torch is None else torch.get_num_threads(),
         "cpu_flags": [flag for flag in _FLAGS if flag in present],
@@ -69,6 +69,19 @@ def hardware_record() -> dict[str, Any]:
         "os": platform.platform(),
         "python": platform.python_version(),
     }
+
+
+def device_name(device: str) -> str:
+    """What a device calls itself: a GPU's name, else the processor's and its cores.
+
+    Args:
+        device: torch's name of it, such as ``cpu`` or ``cuda:1``.
+    """
+    if device.startswith("cuda"):
+        import torch
+
+        return str(torch.cuda.get_device_name(device))
+    return f"{_cpu_name(_cpu_fields(Path('/proc/cpuinfo')))}, {_usable_cores()} cores"
 
 
 def software_record(packages: Iterable[str]) -> dict[str, str | None]:
@@ -178,6 +191,11 @@ def _usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _cpu_name(fields: dict[str, str]) -> str:
+    """Return the processor's name."""
+    return fields.get("model name") or platform.processor() or platform.machine()
 
 
 def _cpu_fields(cpuinfo: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Batches of texts by token budget, sorted by true length so that little is padded."""
+"""Batches of texts by token budget, sorted by true length."""
 
 from __future__ import annotations
 
@@ -6,26 +6,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def token_budget_batches(lengths: NDArray[np.int64], token_budget: int) -> list[NDArray[np.int64]]:
-    """Split texts into batches whose padded size stays within a budget.
+def longest_first(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Indices from the longest text to the shortest, equal lengths in their own order.
 
-    Texts are taken from longest to shortest (equal lengths in their own order), so the first batch
-    needs the most memory and every batch is nearly square.
+    The first batch then needs the most memory, a batch's texts are of nearly equal lengths, and the
+    time that is left shrinks as told.
+    """
+    return np.argsort(-lengths, kind="stable")
+
+
+def next_batch(descending: NDArray[np.int64], token_budget: int, *, packed: bool) -> int:
+    """How many of the texts to come fit into the next batch; at least one.
+
+    Args:
+        descending: Tokens of the texts that are left, longest first, at least one text; int64.
+        token_budget: Most tokens that are computed in a batch. A text that is longer gets a batch
+            of its own.
+        packed: Whether texts are put one after the other. Else each is padded to the longest.
+    """
+    if packed:
+        # Each takes a token or more, so later ones need not be looked at.
+        ends = np.cumsum(np.maximum(descending[: token_budget + 1], 1))
+        return max(int(np.searchsorted(ends, token_budget, side="right")), 1)
+    longest = max(int(descending[0]), 1)
+    return min(max(token_budget // longest, 1), len(descending))
+
+
+def token_budget_batches(
+    lengths: NDArray[np.int64], token_budget: int, *, packed: bool = False
+) -> list[NDArray[np.int64]]:
+    """Split texts into batches within a budget, longest first.
 
     Args:
         lengths: True tokens of each text, int64 (n,).
-        token_budget: Most padded tokens in a batch: its longest text times its number of texts. A
-            text that is longer than the budget gets a batch of its own.
+        token_budget: See `next_batch`.
+        packed: See `next_batch`.
 
     Returns:
         Arrays of indices into `lengths`; together they hold each index once.
     """
-    order = np.argsort(-lengths, kind="stable")
+    order = longest_first(lengths)
     batches = []
     start = 0
     while start < len(order):
-        longest = max(int(lengths[order[start]]), 1)
-        count = max(token_budget // longest, 1)
+        count = next_batch(lengths[order[start:]], token_budget, packed=packed)
         batches.append(order[start : start + count])
         start += count
     return batches

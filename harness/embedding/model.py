@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.embedding.adapters import ADAPTER_FILES, adapter_base, check_adapter
 from harness.embedding.dense_layer import DenseLayer, read_dense
+from harness.embedding.families import POSITIONS_AFTER_PADDING, RELATIVE_POSITIONS
 from harness.embedding.folder_settings import FolderSettings, read_folder_settings
 from harness.embedding.locate import locate, weight_files
 from harness.embedding.tensors import TensorPlace, checked_folder, find_tensor
@@ -34,12 +35,6 @@ _HASHED = (
     *_VOCABULARIES,
     "merges.txt",
 )
-# Their first position is the one after the padding token's id.
-POSITIONS_AFTER_PADDING = (
-    *("roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert", "mpnet"),
-    *("longformer", "data2vec-text", "xmod", "ibert", "luke"),
-)
-RELATIVE_POSITIONS = ("t5", "mt5", "umt5")
 _LONGEST_SENSIBLE = 1_000_000  # tokenizers say "no limit" with numbers like 10**30
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness.cost.flops import ENCODERS_OF_PAIRS
 from harness.embedding.adapters import apply_adapters
 from harness.embedding.attention import set_attention
+from harness.embedding.packing import KERNEL, register_kernel
 from harness.errors import BadInputError, brief
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def load_network(
     Args:
         model: The model; of an encoder-decoder the encoder is loaded.
         dtype: `float32`, `bfloat16` or `float16`.
-        kernel: transformers' attention implementation; `auto` is its own choice.
+        kernel: transformers' attention implementation; `auto` is its own choice, `packed` that of
+            `harness.embedding.packing`.
         reads: The output that will be read: `last_hidden_state`, or `logits` of the model's
             masked-language-model head.
 
@@ -80,6 +82,9 @@ def _kernel(model: EmbeddingModel, kernel: str) -> str | None:
     Raises:
         BadInputError: If it would leave out the cap that the model puts on attention logits.
     """
+    if kernel == "packed":
+        register_kernel()
+        return KERNEL
     settings = model.text_settings
     capped = settings.get("attn_logit_softcapping", _CAPS.get(str(settings.get("model_type"))))
     if capped is None:

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import inspect
+import time
+from collections import deque
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.embedding.batching import token_budget_batches
-from harness.embedding.model import POSITIONS_AFTER_PADDING, RELATIVE_POSITIONS
+from harness.embedding.batching import longest_first, next_batch
+from harness.embedding.budget import BudgetMemory, TokenBudget, first_budget
+from harness.embedding.devices import (
+    check_device,
+    fastest_dtype,
+    is_out_of_memory,
+    release_memory,
+)
+from harness.embedding.families import POSITIONS_AFTER_PADDING, RELATIVE_POSITIONS
 from harness.embedding.network import load_network
+from harness.embedding.packing import Packing, is_packable, positions_after_padding
 from harness.embedding.prompts import Prompts
 from harness.errors import BadInputError, brief
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
 
     from harness.config import TransformersBackendConfig
@@ -24,6 +37,12 @@ if TYPE_CHECKING:
     from harness.embedding.pooling import Pooling
 
 Batch = tuple[NDArray[np.int64], NDArray[np.float32], int]
+
+# What is taken before anything is measured: small batches stay in a CPU's cache; a GPU wants
+# enough tokens to fill it.
+_FIRST_GUESS = {"cpu": 2048, "cuda": 32_768, "mps": 8192}
+_CANDIDATES = {"cpu": (1024, 2048, 4096, 8192), "cuda": (8192, 16_384, 32_768, 65_536)}
+_LOGIT_BYTES = 256 << 20  # of a batch, where the whole vocabulary is read of every token
 
 
 class TransformersBackend:
@@ -35,10 +54,20 @@ class TransformersBackend:
         *,
         model: EmbeddingModel,
         pooling: Pooling,
+        memory: Path | None = None,
     ) -> None:
+        """Prepare.
+
+        Args:
+            config: Device, dtype, attention, batches.
+            model: The model.
+            pooling: Reduces token states to embeddings.
+            memory: Where the token budget of a device is remembered; nowhere when None.
+        """
         self.config = config
         self._model = model
         self._pooling = pooling
+        self._memory = memory
 
     @cached_property
     def device(self) -> str:
@@ -46,7 +75,7 @@ class TransformersBackend:
         import torch
 
         if self.config.device != "auto":
-            _check_device(self.config.device)
+            check_device(self.config.device)
             return self.config.device
         if torch.cuda.is_available():
             return "cuda"
@@ -54,10 +83,35 @@ class TransformersBackend:
 
     @cached_property
     def dtype(self) -> str:
-        """The dtype that `auto` stands for, or the configured one."""
+        """The dtype that `auto` or `fastest` stands for, or the configured one.
+
+        `auto` is bfloat16 on a GPU, where models of this kind are trained and published in it, and
+        float32 elsewhere: scores are then the same on every CPU, with matrix units or without.
+        """
+        if self.config.dtype == "fastest":
+            return fastest_dtype(self.device)
         if self.config.dtype != "auto":
             return self.config.dtype
         return "bfloat16" if self.device.startswith("cuda") else "float32"
+
+    @cached_property
+    def packed(self) -> bool:
+        """Whether texts are put one after the other instead of padded to the longest.
+
+        Raises:
+            BadInputError: If that is asked for and the model cannot be run so.
+        """
+        wanted = self.config.attention
+        able = is_packable(self._model.text_settings, lambda: self._model.max_length)
+        able = able and not self._model.runs_own_code and self.config.padding_side == "right"
+        if wanted == "packed" and not able:
+            kind = self._model.text_settings.get("model_type")
+            raise BadInputError(
+                f"backend.attention=packed: {kind} cannot be run without padding, or not with "
+                "padding_side=left, a sliding window below model.max_length or code of its own; "
+                "use backend.attention=auto"
+            )
+        return able and wanted in ("auto", "packed")
 
     @cached_property
     def network(self) -> torch.nn.Module:
@@ -65,16 +119,22 @@ class TransformersBackend:
         network = load_network(
             self._model,
             dtype=self.dtype,
-            kernel=self.config.attention,
+            kernel="packed" if self.packed else self.config.attention,
             reads=self._pooling.config.reads,
         )
         try:
-            return network.to(self.device)
+            network = network.to(self.device)
         except RuntimeError as error:
             raise BadInputError(
                 f"the model does not fit on {self.device} ({brief(error)}); use a smaller "
                 "dtype or backend.device=cpu"
             ) from error
+        if self.packed and self.device == "cpu" and not self._model.adapters:
+            from harness.embedding.prepacked import can_prepack, prepack
+
+            if can_prepack(self.dtype):
+                prepack(network)
+        return network
 
     def load(self) -> None:
         """Load the model, so that the first batch is not timed with it."""
@@ -90,7 +150,8 @@ class TransformersBackend:
     def embed(self, prompts: Prompts, *, include_instruction: bool) -> Iterator[Batch]:
         """Encode prompts, longest first.
 
-        When the device runs out of memory the token budget is halved and the batch tried again.
+        When the device runs out of memory the token budget is halved and the batch tried again. On
+        a GPU the next batch is prepared and started before a batch is read back.
 
         Args:
             prompts: n tokenised prompts.
@@ -103,56 +164,166 @@ class TransformersBackend:
         Raises:
             BadInputError: If one text alone does not fit into memory.
         """
-        budget = self.config.token_budget or self._default_budget
         lengths = prompts.ids.lengths
-        waiting = token_budget_batches(lengths, budget)[::-1]
-        while waiting:
-            batch = waiting.pop()
-            done = None
+        order = longest_first(lengths)
+        budget = self._budget(int(lengths.sum()))
+        under_way: deque[Callable[[], Batch]] = deque()
+        start = 0
+        while start < len(order):
+            limit, tried = budget.next(), budget.tries
+            count = next_batch(lengths[order[start:]], limit, packed=self.packed)
+            batch = order[start : start + count]
+            began = time.perf_counter()
             try:
-                done = self._forward(prompts, batch, include_instruction)
+                read = self._forward(prompts, batch, include_instruction)
+                done = read() if tried else None
             except (RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 if len(batch) == 1:
                     raise BadInputError(
                         f"a text of {int(lengths[batch[0]])} tokens does not fit into the memory "
                         f"of {self.device}; lower model.max_length or use a smaller dtype"
                     ) from error
+                read = None
+            if read is None:
+                # Only here, where the error no longer holds the failed batch's tensors.
+                release_memory(self.device)
+                budget.lower(max(self._computed(lengths[batch]) // 2, 1))
+                continue
+            start += count
             if done is not None:
+                seconds = time.perf_counter() - began
+                if budget.took(limit, tokens=int(lengths[batch].sum()), seconds=seconds):
+                    self._remember(budget)
                 yield done
                 continue
-            # Only here, where the error no longer holds the failed batch's tensors.
-            _release_memory(self.device)
-            budget = max(int(lengths[batch].max(initial=1)) * len(batch) // 2, 1)
-            rest = np.concatenate([batch, *waiting[::-1]])
-            waiting = [rest[part] for part in token_budget_batches(lengths[rest], budget)][::-1]
+            under_way.append(read)
+            if len(under_way) > (1 if self.device.startswith("cuda") else 0):
+                yield under_way.popleft()()
+        while under_way:
+            yield under_way.popleft()()
+
+    def _computed(self, lengths: NDArray[np.int64]) -> int:
+        """Tokens that a batch of such texts takes, padding included."""
+        if self.packed:
+            return int(np.maximum(lengths, 1).sum())
+        return max(int(lengths.max(initial=0)), 1) * len(lengths)
+
+    def _budget(self, tokens: int) -> TokenBudget:
+        """The budget that a pass over so many tokens begins with."""
+        if self.config.token_budget is not None:
+            return TokenBudget(self.config.token_budget)
+        kind = self.device.partition(":")[0]
+        guess, candidates = _FIRST_GUESS[kind], _CANDIDATES.get(kind, ())
+        if self._pooling.config.reads == "logits":
+            vocabulary = int(self._model.settings.get("vocab_size", 1))
+            most = max(_LOGIT_BYTES // (4 * vocabulary), 1)
+            guess, candidates = min(guess, most), ()
+        memory = self._budgets
+        if memory is None:  # what is found cannot be used again, so nothing is tried
+            return TokenBudget(guess)
+        return first_budget(guess=guess, candidates=candidates, tokens=tokens, known=memory.read())
 
     @property
-    def _default_budget(self) -> int:
-        # Small batches stay in a CPU's cache; a GPU wants enough tokens to fill it.
-        return 2048 if self.device == "cpu" else 32_768
+    def _budgets(self) -> BudgetMemory | None:
+        """Where this device's budget for this model is remembered."""
+        if self._memory is None or self._pooling.config.reads == "logits":
+            return None
+        import torch
+
+        from harness.cost.hardware import device_name
+
+        circumstances = {
+            "device": device_name(self.device),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "dtype": self.dtype,
+            "packed": self.packed,
+            "attention": self.config.attention,
+            "weights": self._model.weights_hash,
+        }
+        return BudgetMemory(self._memory, circumstances)
+
+    def _remember(self, budget: TokenBudget) -> None:
+        memory = self._budgets
+        if memory is not None:
+            memory.write(budget)
 
     def _forward(
         self, prompts: Prompts, batch: NDArray[np.int64], include_instruction: bool
-    ) -> Batch:
+    ) -> Callable[[], Batch]:
+        """Start a batch; what is returned waits for it and gives its embeddings."""
         import torch
 
         part = prompts.select(batch)
+        with torch.inference_mode():
+            run = self._packed_forward if self.packed else self._padded_forward
+            embeddings, computed = run(part, include_instruction)
+            if embeddings.is_cuda:
+                waiting = torch.empty_like(embeddings, device="cpu", pin_memory=True)
+                waiting.copy_(embeddings, non_blocking=True)
+                ready: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch's stub
+                ready.record(torch.cuda.current_stream(embeddings.device))
+
+                def read() -> Batch:
+                    ready.synchronize()
+                    return batch, waiting.numpy(), computed
+
+                return read
+            result = embeddings.cpu().numpy()
+        return lambda: (batch, result, computed)
+
+    def _packed_forward(self, part: Prompts, include_instruction: bool) -> tuple[torch.Tensor, int]:
+        """Embeddings of a batch whose texts stand one after the other, and its tokens."""
+        import torch
+
+        lengths = part.ids.lengths
+        packing = Packing(np.maximum(lengths, 1))  # one that has no token is given padding
+        ids = np.full(packing.tokens, self._padding_token, np.int64)
+        ids[np.repeat(lengths > 0, packing.lengths)] = part.ids.values
+        positions = packing.positions
+        pooled = np.repeat(lengths > 0, packing.lengths)
+        if not include_instruction:
+            pooled &= positions >= np.repeat(part.text_start, packing.lengths)
+        if self._model.text_settings.get("model_type") in POSITIONS_AFTER_PADDING:
+            positions = positions_after_padding(ids, packing, self._padding_token)
+        output = self.network(
+            input_ids=self._moved(ids[None]),
+            position_ids=self._moved(positions[None]),
+            packing=packing,
+            **self._extra_inputs,
+        )
+        states = getattr(output, self._pooling.config.reads)[0]
+        pools = packing.split(self._moved(pooled))
+        parts = [
+            self._pooling(run, mask)
+            for (_, run), (_, mask) in zip(packing.split(states), pools, strict=True)
+        ]
+        return torch.cat(parts), packing.tokens
+
+    def _padded_forward(self, part: Prompts, include_instruction: bool) -> tuple[torch.Tensor, int]:
+        """Embeddings of a batch whose texts are padded to the longest, and its tokens."""
         real, pooled = self._masks(part, include_instruction)
         ids = np.full(real.shape, self._padding_token, np.int64)
         ids[real] = part.ids.values
         inputs = {"input_ids": ids, "attention_mask": real.astype(np.int64)}
         if self.config.padding_side == "left" and self._wants_positions:
             inputs["position_ids"] = np.maximum(real.cumsum(axis=1) - 1, 0)
-        with torch.inference_mode():
-            output = self.network(
-                **{name: torch.from_numpy(array).to(self.device) for name, array in inputs.items()},
-                **self._extra_inputs,
-            )
-            states = getattr(output, self._pooling.config.reads)
-            embeddings = self._pooling(states, torch.from_numpy(pooled).to(self.device))
-            return batch, embeddings.cpu().numpy(), ids.size
+        output = self.network(
+            **{name: self._moved(array) for name, array in inputs.items()}, **self._extra_inputs
+        )
+        states = getattr(output, self._pooling.config.reads)
+        return self._pooling(states, self._moved(pooled)), ids.size
+
+    def _moved(self, array: NDArray[Any]) -> torch.Tensor:
+        """An array on the device; to a GPU from pinned memory, without waiting."""
+        import torch
+
+        tensor = torch.from_numpy(array)
+        if self.device.startswith("cuda"):
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor.to(self.device)
 
     def _masks(
         self, part: Prompts, include_instruction: bool
@@ -195,44 +366,3 @@ class TransformersBackend:
     def _inputs(self) -> frozenset[str]:
         """What the network takes, by name."""
         return frozenset(inspect.signature(self.network.forward).parameters)
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    unknown = f"backend.device={device!r} is unknown; use auto, cpu, cuda, cuda:1 or mps"
-    try:
-        parsed = torch.device(device)
-    except RuntimeError as error:
-        raise BadInputError(unknown) from error
-    if parsed.type not in ("cpu", "cuda", "mps"):
-        raise BadInputError(unknown)
-    if parsed.type == "cuda" and not torch.cuda.is_available():
-        raise BadInputError(
-            f"backend.device={device}: this torch sees no GPU; use backend.device=cpu"
-        )
-    if parsed.type == "cuda" and (parsed.index or 0) >= torch.cuda.device_count():
-        raise BadInputError(
-            f"backend.device={device}: there are {torch.cuda.device_count()} GPUs, counted from 0"
-        )
-    if parsed.type == "mps" and not torch.backends.mps.is_available():
-        raise BadInputError(
-            f"backend.device={device}: this torch sees no Apple GPU; use backend.device=cpu"
-        )
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    message = str(error)  # the CPU allocator and cuBLAS raise a plain RuntimeError
-    signs = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
-    return any(sign in message for sign in signs)
-
-
-def _release_memory(device: str) -> None:
-    if device.startswith("cuda"):
-        import torch
-
-        torch.cuda.empty_cache()

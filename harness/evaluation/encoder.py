@@ -46,6 +46,11 @@ def build_encoder(config: EncoderRunConfig, model: EmbeddingModel) -> TextEncode
         model=model,
         pooling=config.pooling,
         template=Template(config.instruction, copies=config.pooling.copies),
-        backend=build(config.backend, model=model, pooling=pooling),
+        backend=build(
+            config.backend,
+            model=model,
+            pooling=pooling,
+            memory=Path(config.store_dir) / "budgets",
+        ),
         store_dir=Path(config.store_dir),
     )

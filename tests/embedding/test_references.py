@@ -68,7 +68,7 @@ def encoder_of(folder, tmp_path, *, pooling, template, instruction, side="right"
     pool = parse_component("pooling", pooling, where="pooling")
     config = TransformersBackendConfig(device="cpu", dtype="float32", padding_side=side)
     backend = build(config, model=loaded, pooling=build(pool))
-    key = (folder, loaded.config.attention, *loaded.config.adapters)
+    key = (folder, side, loaded.config.attention, *loaded.config.adapters)
     if key not in NETWORKS:
         NETWORKS[key] = backend.network
     backend.network = NETWORKS[key]

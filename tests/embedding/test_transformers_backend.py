@@ -187,11 +187,13 @@ def test_neighbours_order_and_budget_do_not_matter(tiny, name, order, count, bud
     close(found, expected[order])
 
 
-def test_batches_come_longest_first_and_count_their_padding(tiny_llama):
+@pytest.mark.parametrize(("attention", "computed"), [("auto", [10, 9]), ("sdpa", [10, 12])])
+def test_batches_come_longest_first_and_count_their_padding(tiny_llama, attention, computed):
     prompts = prompts_of([[1] * 3, [1] * 10, [1] * 4, [1] * 2])
-    batches = list(backend(tiny_llama, token_budget=12).embed(prompts, include_instruction=True))
+    each = backend(tiny_llama, token_budget=12, attention=attention)
+    batches = list(each.embed(prompts, include_instruction=True))
     assert [rows.tolist() for rows, _, _ in batches] == [[1], [2, 0, 3]]
-    assert [computed for _, _, computed in batches] == [10, 12]
+    assert [tokens for _, _, tokens in batches] == computed
 
 
 def test_no_prompts_load_no_model(tmp_path):
@@ -199,14 +201,14 @@ def test_no_prompts_load_no_model(tmp_path):
 
 
 class Small(TransformersBackend):
-    """Runs out of memory above so many padded tokens."""
+    """Runs out of memory above so many tokens, padding included."""
 
     tokens = 20
     error: BaseException = torch.OutOfMemoryError("CUDA out of memory.")
 
     def _forward(self, prompts, batch, include_instruction):
         self.attempts = [*getattr(self, "attempts", []), batch.tolist()]
-        if int(prompts.ids.lengths[batch].max(initial=0)) * len(batch) > self.tokens:
+        if self._computed(prompts.ids.lengths[batch]) > self.tokens:
             raise self.error
         return super()._forward(prompts, batch, include_instruction)
 
@@ -221,15 +223,17 @@ class Small(TransformersBackend):
         MemoryError(),
     ],
 )
-def test_out_of_memory_halves_the_batch(tiny_llama, monkeypatch, error):
+@pytest.mark.parametrize("attention", ["packed", "sdpa"])
+def test_out_of_memory_halves_the_batch(tiny_llama, monkeypatch, error, attention):
     monkeypatch.setattr(Small, "error", error)
     rows = [[i % 50] * (1 + i % 9) for i in range(30)]
-    small = backend(tiny_llama, cls=Small, token_budget=1000)
+    small = backend(tiny_llama, cls=Small, token_budget=1000, attention=attention)
     found = embedded(small, prompts_of(rows))
     expected = embedded(backend(tiny_llama), prompts_of(rows))
     close(found, expected)
     # the smaller budget holds for all later batches: failures stop once one batch has passed
-    sizes = [max(len(rows[i]) for i in batch) * len(batch) for batch in small.attempts]
+    lengths = np.array([len(row) for row in rows])
+    sizes = [small._computed(lengths[batch]) for batch in small.attempts]
     failed = [size > Small.tokens for size in sizes]
     assert failed[0]
     assert failed == sorted(failed, reverse=True)
