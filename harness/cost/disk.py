@@ -21,7 +21,6 @@ def disk_bytes(paths: Path | Iterable[Path]) -> int:
     """
     sizes: dict[tuple[int, int], int] = {}
     for path in [paths] if isinstance(paths, Path) else paths:
-        path.stat()
         for file in path.rglob("*") if path.is_dir() else [path]:
             if file.is_dir():
                 continue

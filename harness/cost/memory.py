@@ -143,7 +143,9 @@ class _Resets:
             mark = _high_water_mark(_LINUX_STATUS)
             if mark is None:
                 return False
-            self._tell(mark)
+            self.largest = max(self.largest, mark)
+            for other in self._open:
+                other.see(mark)
             try:
                 clear_refs.write_text(_RESET_PEAK)
             except OSError:
@@ -152,15 +154,10 @@ class _Resets:
             return True
 
     def end(self, phase: PeakHostMemory) -> None:
-        """Tell the mark to all phases under way and take this one out."""
+        """Tell the mark to a phase that ends; the others still have it before them."""
         with self._lock:
-            self._tell(_high_water_mark(_LINUX_STATUS) or 0)
+            phase.see(_high_water_mark(_LINUX_STATUS) or 0)
             self._open.remove(phase)
-
-    def _tell(self, mark: int) -> None:
-        self.largest = max(self.largest, mark)
-        for phase in self._open:
-            phase.see(mark)
 
 
 _RESETS = _Resets()
