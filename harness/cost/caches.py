@@ -20,8 +20,8 @@ class CacheEviction:
     That evicts the shared last level and this core's own levels, and with them the translations of
     addresses. Not evicted: the private levels of other cores (where a pool of threads searches),
     branch predictors, and the operating system's file cache. A virtual machine may report another
-    size than it gets. Neighbours use the same last level, so that on a busy machine a pause cools it
-    as well: a warm latency is that of queries back to back.
+    size than it gets. Neighbours use the same last level, so that on a busy machine a pause cools
+    it as well: a warm latency is that of queries back to back.
 
     Attributes:
         buffer: What is touched, uint8.
