@@ -9,7 +9,6 @@ from scipy import sparse
 
 from harness.alignment import aligned_tokens as module
 from harness.alignment.aligned_tokens import aligned_tokens, logits_at
-from harness.alignment.equal_rows import EqualRows
 from harness.embedding.ragged import Ragged
 
 
@@ -199,17 +198,3 @@ def test_logits_at(matrix_head, monkeypatch, block_bytes):
     expected = [logits[row, token] for row, tokens in enumerate(rows) for token in tokens]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     assert found.dtype == np.float32
-
-
-def test_equal_rows():
-    vectors = np.array([[1, 2], [3, 4], [1, 2], [5, 6], [3, 4], [1, 2]], np.float32)
-    equal = EqualRows.of(vectors)
-    assert equal.first.tolist() == [0, 1, 0, 3, 1, 0]
-    assert equal.originals.tolist() == [0, 1]
-    assert equal.repeats.tolist() == [2, 4, 5]
-    assert equal.sources.tolist() == [0, 1, 0]
-    assert equal.distinct.tolist() == [0, 1, 3]
-    none = EqualRows.of(np.zeros((0, 0), np.float32))
-    assert [len(part) for part in (none.first, none.originals, none.repeats, none.sources)] == [
-        0
-    ] * 4

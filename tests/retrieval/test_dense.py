@@ -1,88 +1,12 @@
-"""Dense search against a full sort of all scores."""
+"""Dense retrieval: similarities, reranking and counts."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from harness.config import DenseConfig
 from harness.embedding.ragged import Ragged
 from harness.errors import BadInputError
-from harness.retrieval import dense as module
-from harness.retrieval.dense import DenseRetriever, dense_search
-
-
-@given(data=st.data())
-def test_equals_a_full_sort_with_ties_by_document(pairs, plain_ranking, data):
-    # Small integers: products are exact in float32, ties and equal documents are frequent.
-    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
-    width, count, asked = data.draw(
-        st.tuples(st.integers(1, 4), st.integers(0, 40), st.integers(0, 7))
-    )
-    k = data.draw(st.integers(1, 50))
-    documents = rng.integers(-2, 3, (count, width)).astype(np.float32)
-    queries = rng.integers(-2, 3, (asked, width)).astype(np.float32)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_DOCUMENTS", data.draw(st.integers(1, 45)))
-        patch.setattr(module, "_QUERIES", data.draw(st.integers(1, 8)))
-        found = dense_search(queries, documents, k)
-    assert found.documents.shape == (asked, min(k, count))
-    expected = [plain_ranking(scores, k) for scores in (queries @ documents.T).tolist()]
-    assert pairs(found) == expected
-
-
-@pytest.mark.parametrize(("documents_at_once", "queries_at_once"), [(64, 7), (100, 256), (1000, 3)])
-def test_random_vectors_to_float32_rounding(monkeypatch, documents_at_once, queries_at_once):
-    monkeypatch.setattr(module, "_DOCUMENTS", documents_at_once)
-    monkeypatch.setattr(module, "_QUERIES", queries_at_once)
-    rng = np.random.default_rng(1)
-    documents = rng.standard_normal((401, 96)).astype(np.float32)
-    queries = rng.standard_normal((15, 96)).astype(np.float32)
-    exact = queries.astype(np.float64) @ documents.T.astype(np.float64)
-    found = dense_search(queries, documents, 50)
-    best = -np.sort(-exact, axis=1)[:, :50]
-    np.testing.assert_allclose(found.scores, best, atol=2e-5)
-    of_found = np.take_along_axis(exact, found.documents.astype(np.int64), axis=1)
-    np.testing.assert_allclose(found.scores, of_found, atol=2e-5)
-    assert all(len(set(row)) == 50 for row in found.documents.tolist())
-
-
-@pytest.mark.parametrize("asked", [1, 3, 44])
-@pytest.mark.parametrize(("count", "width"), [(5, 100), (17, 64), (1190, 384), (5183, 384)])
-def test_equal_documents_score_the_same_wherever_they_stand(monkeypatch, asked, count, width):
-    """A plain matrix product rounds these by position, and would order them by chance."""
-    monkeypatch.setattr(module, "_DOCUMENTS", 1000)
-    rng = np.random.default_rng(count + asked)
-    documents = rng.standard_normal((count, width)).astype(np.float32)
-    copies = np.sort(rng.permutation(count)[: max(2, count * 2 // 3)])
-    documents[copies] = documents[copies[0]]
-    queries = rng.standard_normal((asked, width)).astype(np.float32)
-    found = dense_search(queries, documents, count)
-    for row, scores in zip(found.documents, found.scores, strict=True):
-        places = np.flatnonzero(np.isin(row, copies))
-        assert len(set(scores[places].tolist())) == 1
-        assert row[places].tolist() == copies.tolist()
-        assert (np.diff(places) == 1).all()
-
-
-def test_equal_documents_across_the_last_rank(monkeypatch):
-    monkeypatch.setattr(module, "_DOCUMENTS", 4)
-    rng = np.random.default_rng(0)
-    vector = rng.standard_normal(100).astype(np.float32)
-    documents = np.tile(vector, (11, 1))
-    documents[[0, 5]] = -vector
-    found = dense_search(vector[None], documents, 6)
-    assert found.documents.tolist() == [[1, 2, 3, 4, 6, 7]]
-
-
-def test_memory_mapped_documents_are_read_without_a_warning(tmp_path, recwarn):
-    documents = np.arange(12, dtype=np.float32).reshape(6, 2)
-    np.save(tmp_path / "documents.npy", documents)
-    mapped = np.load(tmp_path / "documents.npy", mmap_mode="r")
-    found = dense_search(np.ones((1, 2), np.float32), mapped, 2)
-    assert found.documents.tolist() == [[5, 4]]
-    assert found.scores.tolist() == [[21, 17]]
-    assert not recwarn.list
+from harness.retrieval.dense import DenseRetriever
 
 
 @pytest.fixture

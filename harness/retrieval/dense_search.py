@@ -1,0 +1,113 @@
+"""Exact search over embeddings: products by blocks, of which few scores are ever sorted."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.dlpack import from_dlpack
+
+from harness.alignment.equal_rows import EqualRows
+from harness.retrieval.ranking import Ranking, ranked
+
+_QUERIES = 256  # of a block
+_SCORES = 1 << 22  # of a block: 16 MiB
+_SPARE = 4  # candidates a rank that are sorted rather than thinned out
+
+
+def dense_search(
+    queries: NDArray[np.float32],
+    documents: NDArray[np.float32],
+    top_k: int,
+    *,
+    equal: EqualRows | None = None,
+) -> Ranking:
+    """The documents with the largest dot products, exactly; equal documents score the same.
+
+    Never holds more scores than one block of queries by one block of documents.
+
+    Args:
+        queries: float32 (q, d).
+        documents: float32 (n, d); may be memory-mapped, nothing is copied.
+        top_k: Ranks to keep.
+        equal: Which documents are equal, where that is known already.
+    """
+    equal = EqualRows.of(documents) if equal is None else equal
+    count = min(top_k, len(documents))
+    found = Ranking.empty(len(queries), count)
+    for start in range(0, len(queries), _QUERIES):
+        rows = slice(start, start + _QUERIES)
+        block = _tensor(queries[rows])
+        best = Ranking.empty(len(block), count)
+        repeated = np.empty((len(block), len(equal.originals)), np.float32)
+        size = max(_SCORES // len(block), 1)
+        for first in range(0, len(documents), size):
+            # Not NumPy's product: its threads would fight the model's for the next query.
+            scores = (block @ _tensor(documents[first : first + size]).T).numpy()
+            _repeat(scores, repeated, equal, first)
+            best = _better(best, scores, first)
+        found.documents[rows] = best.documents
+        found.scores[rows] = best.scores
+    return found
+
+
+def _tensor(vectors: NDArray[np.float32]) -> torch.Tensor:
+    """The same memory, also where NumPy may only read it."""
+    return from_dlpack(vectors)
+
+
+def _repeat(
+    scores: NDArray[np.float32], repeated: NDArray[np.float32], equal: EqualRows, first: int
+) -> None:
+    """Give documents that repeat an earlier one its score.
+
+    Args:
+        scores: (queries, block of documents), changed in place.
+        repeated: (queries, originals), filled as originals come by.
+        equal: Which documents are equal.
+        first: Number of the block's first document.
+    """
+    ends = [first, first + scores.shape[1]]
+    place = slice(*np.searchsorted(equal.originals, ends))
+    repeated[:, place] = scores[:, equal.originals[place] - first]
+    place = slice(*np.searchsorted(equal.repeats, ends))
+    scores[:, equal.repeats[place] - first] = repeated[:, equal.sources[place]]
+
+
+def _better(best: Ranking, scores: NDArray[np.float32], first: int) -> Ranking:
+    """The best of what was found before and of a block of later documents.
+
+    Args:
+        best: What earlier documents gave, padded to the k ranks wanted.
+        scores: (queries, block of documents).
+        first: Number of the block's first document.
+    """
+    width, k = scores.shape[1], best.documents.shape[1]
+    # A later document must beat the k-th; a NaN passes, for `ranked` to refuse.
+    last = best.scores[:, -1:]
+    floor = np.where(best.documents[:, -1:] < 0, -np.inf, np.nextafter(last, np.float32(np.inf)))
+    passed = ~(scores < floor)
+    if np.count_nonzero(passed) > _SPARE * k * len(scores):
+        passed = ~(scores < np.maximum(floor, _floor(scores, k)))
+    places = np.flatnonzero(passed)
+    rows, columns = np.divmod(places, width)
+    ends = np.searchsorted(rows, np.arange(len(scores) + 1))
+    beside = k + np.arange(len(places)) - ends[rows]
+    documents = np.full((len(scores), k + int(np.diff(ends).max())), -1, np.int32)
+    values = np.empty(documents.shape, np.float32)
+    documents[:, :k], values[:, :k] = best.documents, best.scores
+    documents[rows, beside], values[rows, beside] = columns + first, scores.ravel()[places]
+    return ranked(documents, values, k)
+
+
+def _floor(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:
+    """A score that the k-th largest of each row is not below: (queries, 1).
+
+    Of k groups of documents each has one that scores at least the k-th largest of the groups'
+    maxima.
+    """
+    width = scores.shape[1]
+    size = max(width // (_SPARE * k), 1)
+    groups = width // size
+    maxima = scores[:, : size * groups].reshape(len(scores), size, groups).max(axis=1)
+    return np.partition(maxima, groups - k, axis=1)[:, groups - k, None]
