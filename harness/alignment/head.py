@@ -29,6 +29,11 @@ class FitRecord:
         seconds: Wall time of the fit when it was computed.
         regularisation: λ.
         chosen: Whether λ was chosen on the corpus.
+        criterion: By which it was; None where it was given.
+        strengths: How many λ were tried.
+        sample: Documents that each of them was judged on; 0 where it is by sums over all.
+        sample_nonzeros: Non-zero entries of their rows of the target matrix.
+        query_nonzeros: Words of the queries that were made of them.
     """
 
     documents: int
@@ -38,6 +43,11 @@ class FitRecord:
     seconds: float
     regularisation: float
     chosen: bool
+    criterion: str | None = None
+    strengths: int = 0
+    sample: int = 0
+    sample_nonzeros: int = 0
+    query_nonzeros: int = 0
 
 
 class LogitReader(Protocol):

@@ -11,6 +11,7 @@ Y cannot be predicted by anything.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,30 +26,28 @@ _SAMPLE = 2048  # documents that stand for the corpus
 _QUERY_TERMS = 8
 
 
-def choose_regularisation(
-    sums: RidgeSums,
-    embeddings: NDArray[np.float32],
-    targets: sparse.csr_array,
-    *,
-    criterion: str,
-    seed: int,
-    strengths: Sequence[float] = STRENGTHS,
-) -> float:
-    """The best of several λ; of equal ones the largest.
+@dataclass(frozen=True)
+class Losses:
+    """What each λ costs by a criterion, and what that was computed from.
 
-    Args:
-        sums: Of all documents.
-        embeddings: float32 (n, d), as they enter X.
-        targets: Y, CSR (n, V).
-        criterion: `gcv`, `loo` or `self_retrieval`.
-        seed: Of the sample, and of the words that make queries.
-        strengths: The λ that are tried, ascending.
+    Attributes:
+        strengths: The λ, ascending.
+        values: float64 (strengths,).
+        sample: Documents that were judged; 0 for `gcv`, which needs none.
+        sample_nonzeros: Non-zero entries of their targets.
+        query_nonzeros: Words of their queries; 0 but for `self_retrieval`.
     """
-    losses = regularisation_losses(
-        sums, embeddings, targets, criterion=criterion, seed=seed, strengths=strengths
-    )
-    best = len(losses) - 1 - int(np.argmin(losses[::-1]))
-    return float(strengths[best])
+
+    strengths: tuple[float, ...]
+    values: NDArray[np.float64]
+    sample: int = 0
+    sample_nonzeros: int = 0
+    query_nonzeros: int = 0
+
+    @property
+    def best(self) -> float:
+        """The λ that costs least; of equal ones the largest."""
+        return self.strengths[len(self.values) - 1 - int(np.argmin(self.values[::-1]))]
 
 
 def regularisation_losses(
@@ -59,19 +58,32 @@ def regularisation_losses(
     criterion: str,
     seed: int,
     strengths: Sequence[float] = STRENGTHS,
-) -> NDArray[np.float64]:
-    """What each λ costs by a criterion, float64 (strengths,); see `choose_regularisation`."""
+) -> Losses:
+    """Judge several λ.
+
+    Args:
+        sums: Of all documents.
+        embeddings: float32 (n, d), as they enter X.
+        targets: Y, CSR (n, V).
+        criterion: `gcv`, `loo` or `self_retrieval`.
+        seed: Of the sample, and of the words that make queries.
+        strengths: The λ that are tried, ascending.
+    """
+    tried = tuple(strengths)
     if criterion == "gcv":
-        return np.array([_gcv(sums, strength) for strength in strengths])
+        return Losses(tried, np.array([_gcv(sums, strength) for strength in tried]))
     rng = np.random.default_rng(seed)
     rows = np.arange(len(embeddings))
     if len(rows) > _SAMPLE:
         rows = np.sort(rng.choice(rows, _SAMPLE, replace=False))
-    sample = _Sample(sums, embeddings[rows], targets[rows])
+    own = targets[rows]
+    sample = _Sample(sums, embeddings[rows], own)
     if criterion == "loo":
-        return np.array([sample.error(strength) for strength in strengths])
-    queries = own_words(targets[rows], _QUERY_TERMS, rng)
-    return np.array([-sample.self_retrieval(strength, queries) for strength in strengths])
+        values = np.array([sample.error(strength) for strength in tried])
+        return Losses(tried, values, len(rows), int(own.nnz))
+    queries = own_words(own, _QUERY_TERMS, rng)
+    values = np.array([-sample.self_retrieval(strength, queries) for strength in tried])
+    return Losses(tried, values, len(rows), int(own.nnz), int(queries.nnz))
 
 
 def own_words(targets: sparse.csr_array, count: int, rng: np.random.Generator) -> sparse.csr_array:

@@ -22,7 +22,7 @@ from safetensors.numpy import save_file
 
 from harness.alignment.head import FitRecord, normalise
 from harness.alignment.lexicon import Lexicon, TokenLexicon, WordLexicon, stemmed
-from harness.alignment.regularisation import choose_regularisation
+from harness.alignment.regularisation import regularisation_losses
 from harness.alignment.ridge_fit import RidgeSums, ridge_targets
 from harness.alignment.transforms import NoTransform
 from harness.alignment.vocabulary import token_counts
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from harness.embedding.encoder import TextEncoder
     from harness.embedding.texts import Texts
 
-_VERSION = 2
+_VERSION = 3
 
 
 class RidgeHead:
@@ -182,10 +182,19 @@ class RidgeHead:
         targets = ridge_targets(counts, self.config.target)
         sums = RidgeSums.of(inputs, targets)
         strength = self.config.regularisation
+        choice: dict[str, Any] = {}
         if isinstance(strength, str):
-            strength = choose_regularisation(
+            losses = regularisation_losses(
                 sums, inputs, targets, criterion=strength, seed=self.config.seed
             )
+            choice = {
+                "criterion": strength,
+                "strengths": len(losses.strengths),
+                "sample": losses.sample,
+                "sample_nonzeros": losses.sample_nonzeros,
+                "query_nonzeros": losses.query_nonzeros,
+            }
+            strength = losses.best
         weights = sums.weights(strength)
         record = FitRecord(
             documents=len(corpus),
@@ -194,7 +203,8 @@ class RidgeHead:
             vocabulary=targets.shape[1],
             seconds=time.perf_counter() - started,
             regularisation=float(strength),
-            chosen=isinstance(self.config.regularisation, str),
+            chosen=bool(choice),
+            **choice,
         )
         return weights, None if words is None else words.words, record
 

@@ -14,7 +14,7 @@ from harness.alignment.head import normalise
 from harness.alignment.regularisation import (
     CRITERIA,
     STRENGTHS,
-    choose_regularisation,
+    Losses,
     own_words,
     regularisation_losses,
 )
@@ -41,7 +41,13 @@ def problem(seed, count=30, width=6, size=40, longest=14):
 
 def losses(x, y, criterion, seed=0, strengths=SOME):
     sums = RidgeSums.of(x, y)
-    return regularisation_losses(sums, x, y, criterion=criterion, seed=seed, strengths=strengths)
+    found = regularisation_losses(sums, x, y, criterion=criterion, seed=seed, strengths=strengths)
+    return found.values
+
+
+def chosen(x, y, criterion, seed=0):
+    """λ of those that are always tried."""
+    return regularisation_losses(RidgeSums.of(x, y), x, y, criterion=criterion, seed=seed).best
 
 
 def dense(x, y):
@@ -253,9 +259,8 @@ class TestChoice:
     def test_the_least_loss(self, criterion, seed):
         x, y = problem(seed)
         found = losses(x, y, criterion, seed, STRENGTHS)
-        chosen = choose_regularisation(RidgeSums.of(x, y), x, y, criterion=criterion, seed=seed)
         best = [s for s, loss in zip(STRENGTHS, found, strict=True) if loss == found.min()]
-        assert chosen == max(best)
+        assert chosen(x, y, criterion, seed) == max(best)
 
     @pytest.mark.parametrize(
         ("given", "expected"),
@@ -266,19 +271,15 @@ class TestChoice:
             ([-1, -1, -1, -1], 100.0),
         ],
     )
-    def test_of_equal_losses_the_largest_strength(self, given, expected, monkeypatch):
-        monkeypatch.setattr(module, "regularisation_losses", lambda *_, **__: np.array(given))
-        found = choose_regularisation(None, None, None, criterion="gcv", seed=0, strengths=SOME)
-        assert found == expected
-        assert type(found) is float
+    def test_of_equal_losses_the_largest_strength(self, given, expected):
+        assert Losses(SOME, np.array(given)).best == expected
 
     @pytest.mark.parametrize("criterion", CRITERIA)
     def test_targets_without_a_weight(self, criterion):
         x, _ = problem(0)
         y = sparse.csr_array((30, 40), dtype=np.float32)
         assert losses(x, y, criterion).tolist() == [0, 0, 0, 0]
-        chosen = choose_regularisation(RidgeSums.of(x, y), x, y, criterion=criterion, seed=0)
-        assert chosen == 100.0
+        assert chosen(x, y, criterion) == 100.0
 
     @pytest.mark.parametrize("criterion", ["loo", "gcv"])
     def test_noise_wants_more_than_what_can_be_predicted(self, criterion):
@@ -286,11 +287,34 @@ class TestChoice:
         x = normalise(rng.standard_normal((60, 8)).astype(np.float32))
         clear = normalise(np.maximum(x @ rng.standard_normal((8, 40)), 0).astype(np.float32))
         noise = normalise(np.maximum(rng.standard_normal((60, 40)), 0).astype(np.float32))
-        chosen = [
-            choose_regularisation(RidgeSums.of(x, y), x, y, criterion=criterion, seed=0)
-            for y in map(sparse.csr_array, (clear, noise))
-        ]
-        assert chosen[0] < chosen[1]
+        of_clear, of_noise = (
+            chosen(x, y, criterion) for y in map(sparse.csr_array, (clear, noise))
+        )
+        assert of_clear < of_noise
+
+
+class TestCounts:
+    """What was computed, for the FLOPs of it."""
+
+    @pytest.mark.parametrize(
+        ("criterion", "expected"),
+        [("gcv", (0, 0, 0)), ("loo", (3, 12, 0)), ("self_retrieval", (3, 12, 9))],
+    )
+    def test_of_all_documents(self, criterion, expected):
+        x = np.eye(3, dtype=np.float32)
+        y = np.zeros((3, 12), np.float32)
+        y[0, :11] = y[2, 0] = 1  # eight of eleven words are drawn, and one of one
+        y = sparse.csr_array(y)
+        found = regularisation_losses(RidgeSums.of(x, y), x, y, criterion=criterion, seed=0)
+        assert (found.sample, found.sample_nonzeros, found.query_nonzeros) == expected
+        assert found.strengths == STRENGTHS
+
+    def test_of_a_sample(self, monkeypatch):
+        monkeypatch.setattr(module, "_SAMPLE", 2)
+        x = np.eye(4, dtype=np.float32)
+        y = sparse.csr_array(np.ones((4, 3), np.float32))
+        found = regularisation_losses(RidgeSums.of(x, y), x, y, criterion="self_retrieval", seed=0)
+        assert (found.sample, found.sample_nonzeros, found.query_nonzeros) == (2, 6, 6)
 
 
 TARGETS = st.lists(st.sets(st.integers(0, 20)), max_size=6)

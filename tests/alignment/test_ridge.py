@@ -17,7 +17,7 @@ from harness.alignment import head as head_module
 from harness.alignment import ridge_fit as module
 from harness.alignment.head import normalise
 from harness.alignment.lexicon import WordLexicon
-from harness.alignment.regularisation import CRITERIA, choose_regularisation
+from harness.alignment.regularisation import CRITERIA, STRENGTHS, regularisation_losses
 from harness.alignment.ridge import RidgeHead
 from harness.alignment.ridge_fit import RidgeSums, ridge_targets, ridge_weights
 from harness.alignment.vocabulary import token_counts, token_sets
@@ -457,8 +457,15 @@ class TestWhatIsLearned:
         counts = token_counts(head.lexicon.literal(corpus), np.ones(13, np.bool_))
         targets = ridge_targets(counts, "bm25")
         sums = RidgeSums.of(x, targets)
-        chosen = choose_regularisation(sums, x, targets, criterion=criterion, seed=4)
-        assert (head.fit_record.regularisation, head.fit_record.chosen) == (chosen, True)
+        losses = regularisation_losses(sums, x, targets, criterion=criterion, seed=4)
+        chosen = losses.best
+        record = head.fit_record
+        assert (record.regularisation, record.chosen, record.criterion) == (chosen, True, criterion)
+        assert record.strengths == len(STRENGTHS)
+        counts = ("sample", "sample_nonzeros", "query_nonzeros")
+        assert [getattr(record, name) for name in counts] == [
+            getattr(losses, name) for name in counts
+        ]
         np.testing.assert_array_equal(head.matrix, sums.weights(chosen)[:-1].T)
 
     def test_the_seed_draws_the_words_that_a_strength_is_chosen_by(self, head_of):
@@ -472,9 +479,8 @@ class TestWhatIsLearned:
         for seed in range(6):
             head = head_of(corpus, regularisation="self_retrieval", seed=seed)
             chosen.append(head.fit_record.regularisation)
-            assert chosen[-1] == choose_regularisation(
-                sums, x, targets, criterion="self_retrieval", seed=seed
-            )
+            losses = regularisation_losses(sums, x, targets, criterion="self_retrieval", seed=seed)
+            assert chosen[-1] == losses.best
         assert len(set(chosen)) > 1
 
 
