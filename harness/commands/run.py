@@ -52,7 +52,7 @@ def run(settings: DictConfig) -> int:
     else:
         models = runner.model_settings()
         notes = {task: describe_model(**parts) for task, parts in models.items()}
-        print_comparison(outcome.rows, notes)
+        print_comparison(outcome.rows, notes, costs=config.cost.table)
         print_means(outcome.rows)
         print_published(comparisons)
     for line in published.faults if published is not None else ():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,15 +89,48 @@ class CostConfig:
 
     Attributes:
         latency_queries: Queries timed one at a time, per task and mode; 0 for none.
+        latency_repetitions: How often each of them is timed.
         latency_warmup: Queries before them that do not count.
+        cold_caches: Whether they are timed once more with the processor's caches emptied before
+            each.
+        batch_sizes: Queries are timed in batches of these sizes too.
+        clients: Numbers of clients that ask at once, each its next query when the last is answered.
+        load_seconds: Longest time that each number of clients is watched for.
         matmul_peak: Whether the device's matrix-multiply rate is measured, for MFU.
+        table: Whether every figure is printed; results hold them all anyway.
     """
 
     latency_queries: int = 100
+    latency_repetitions: int = 1
     latency_warmup: int = 10
+    cold_caches: bool = False
+    batch_sizes: list[int] = field(default_factory=list)
+    clients: list[int] = field(default_factory=list)
+    load_seconds: float = 10.0
     matmul_peak: bool = True
+    table: bool = False
 
     def __post_init__(self) -> None:
         """Validate."""
         at_least("latency_queries", self.latency_queries, 0)
+        at_least("latency_repetitions", self.latency_repetitions, 1)
         at_least("latency_warmup", self.latency_warmup, 0)
+        require(
+            math.isfinite(self.load_seconds) and self.load_seconds > 0,
+            f"load_seconds={self.load_seconds} must be above 0",
+        )
+        for name in ("batch_sizes", "clients"):
+            for number in getattr(self, name):
+                at_least(name, number, 1)
+            require(
+                len(set(getattr(self, name))) == len(getattr(self, name)),
+                f"{name}={getattr(self, name)} names a number twice",
+            )
+            require(
+                not getattr(self, name) or self.latency_queries > 0,
+                f"{name}={getattr(self, name)} times queries, and latency_queries=0 leaves none",
+            )
+        require(
+            not self.cold_caches or self.latency_queries > 0,
+            "cold_caches=true times queries, and latency_queries=0 leaves none",
+        )

@@ -30,26 +30,3 @@ def next_batch(descending: NDArray[np.int64], token_budget: int, *, packed: bool
         return max(int(np.searchsorted(ends, token_budget, side="right")), 1)
     longest = max(int(descending[0]), 1)
     return min(max(token_budget // longest, 1), len(descending))
-
-
-def token_budget_batches(
-    lengths: NDArray[np.int64], token_budget: int, *, packed: bool = False
-) -> list[NDArray[np.int64]]:
-    """Split texts into batches within a budget, longest first.
-
-    Args:
-        lengths: True tokens of each text, int64 (n,).
-        token_budget: See `next_batch`.
-        packed: See `next_batch`.
-
-    Returns:
-        Arrays of indices into `lengths`; together they hold each index once.
-    """
-    order = longest_first(lengths)
-    batches = []
-    start = 0
-    while start < len(order):
-        count = next_batch(lengths[order[start:]], token_budget, packed=packed)
-        batches.append(order[start : start + count])
-        start += count
-    return batches

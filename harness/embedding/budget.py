@@ -59,8 +59,6 @@ class TokenBudget:
         """Never again a budget above this one: the device ran out of memory."""
         self.chosen = min(self.chosen, budget)
         self.candidates = tuple(each for each in self.candidates if each <= budget)
-        if not self.candidates:
-            self.chosen = budget
 
 
 def first_budget(
@@ -108,7 +106,12 @@ class BudgetMemory:
 
     def write(self, budget: TokenBudget) -> None:
         """Remember what was chosen; a folder that cannot be written to is told, and that is all."""
-        rates = {str(each): statistics.median(rates[1:]) for each, rates in budget.rates.items()}
+        # One that ran out of memory may have had no batch but the first.
+        rates = {
+            str(each): statistics.median(rates[1:])
+            for each, rates in budget.rates.items()
+            if len(rates) > 1
+        }
         known = {
             "token_budget": budget.chosen,
             "tokens_per_second": rates,

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.config import identity
-from harness.cost.flops import QuadraticFlops
+from harness.cost.energy import EnergyMeter
+from harness.cost.flops import QuadraticFlops, added_flops
+from harness.cost.memory import PeakHostMemory
 from harness.embedding.adapters import adapter_parameters
 from harness.embedding.instructions import Side, TaskInstruction, Template
 from harness.embedding.prompts import (
@@ -127,19 +129,13 @@ class TextEncoder:
 
     @property
     def flops_beside_backbone(self) -> QuadraticFlops:
-        """FLOPs of a text besides the backbone's: stacked LoRA, tokens' logits, dense layers.
-
-        A LoRA pair of r·(in + out) parameters takes twice as many FLOPs a token.
-        """
+        """FLOPs of a text besides the backbone's: stacked LoRA and dense layers."""
         config = self.model.config
-        linear = 0
-        if self.model.adapters and not config.merge_last_adapter:
-            linear += 2 * adapter_parameters(self.model.adapters[-1])
-        if self.pooling.reads == "logits":
-            width = self.model.state_width or 0
-            linear += 2 * width * (width + int(self.model.settings.get("vocab_size", 0)))
-        constant = sum(2 * layer.weight.size for layer in self.model.dense)
-        return QuadraticFlops(linear=linear, quadratic=0.0, constant=constant)
+        stacked = self.model.adapters and not config.merge_last_adapter
+        return added_flops(
+            lora_parameters=adapter_parameters(self.model.adapters[-1]) if stacked else 0,
+            dense_layers=[layer.weight.shape for layer in self.model.dense],
+        )
 
     def space(self, side: Side) -> dict[str, Any]:
         """Everything that decides an embedding besides its text."""
@@ -223,14 +219,16 @@ class TextEncoder:
         first_row = {key: row for row, key in reversed(list(enumerate(keys)))}
         wanted = list(distinct)
         missing = [key for key, place in zip(wanted, store.find(wanted), strict=True) if place < 0]
-        encoded = np.zeros(0, np.int64)
-        padded, seconds = 0, 0.0
+        encoded = padded = np.zeros(0, np.int64)
+        seconds, peak, joules = 0.0, None, None
         if missing:
             rows = np.array([first_row[key] for key in missing], np.int64)
             self.backend.load()
-            started = time.perf_counter()
-            encoded, padded = self._fill(store, texts, rows, missing)
-            seconds = time.perf_counter() - started
+            with PeakHostMemory() as memory, EnergyMeter() as energy:
+                started = time.perf_counter()
+                encoded, padded = self._fill(store, texts, rows, missing)
+                seconds = time.perf_counter() - started
+            peak, joules = memory.peak_bytes, energy.joules
         vectors, lengths = store.read(store.find(keys))
         if len(wanted) > 1 and np.allclose(vectors[:_COMPARED], vectors[0], rtol=1e-3, atol=1e-5):
             say(
@@ -242,20 +240,22 @@ class TextEncoder:
             distinct=len(wanted),
             read=len(wanted) - len(missing),
             encoded=len(missing),
-            padded_tokens=padded,
             seconds=seconds,
             lengths=encoded,
+            padded_lengths=padded,
+            peak_host_bytes=peak,
+            joules=joules,
         )
         return vectors, lengths, record
 
     def _fill(
         self, store: EmbeddingStore, texts: Texts, rows: NDArray[np.int64], keys: list[bytes]
-    ) -> tuple[NDArray[np.int64], int]:
-        """Encode rows into the store, shard by shard: their true tokens, and the padded ones."""
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Encode rows into the store, shard by shard: their true tokens, and with padding."""
         prompts = texts.prompts.select(rows)
         lengths = prompts.ids.lengths
         ids = [texts.ids[row] for row in rows]
-        padded = 0
+        padded = np.zeros_like(lengths)
         waiting: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = []
         written = time.monotonic()
 
@@ -273,7 +273,9 @@ class TextEncoder:
         with progress_bar(f"Encoding {texts.side} texts", len(rows), unit="tokens") as advance:
             for batch, vectors, computed in self._embed(prompts, ids):
                 waiting.append((batch, vectors))
-                padded += computed
+                longest = max(int(lengths[batch].max()), 1)
+                packed = computed < longest * len(batch)
+                padded[batch] = np.maximum(lengths[batch], 1) if packed else longest
                 advance(len(batch), int(lengths[batch].sum()))
                 full = sum(vectors.nbytes for _, vectors in waiting) >= _SHARD_BYTES
                 if full or time.monotonic() - written > _SHARD_SECONDS:

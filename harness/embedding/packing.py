@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 KERNEL = "harness_packed"  # the name under which transformers finds `packed_attention`
 
 _WIDEST_HEAD = 256  # of CUDA's kernel for texts of different lengths
+_WINDOWS = {"mistral": 4096}  # what transformers takes where config.json says nothing
 
 
 @dataclass(frozen=True)
@@ -108,11 +109,12 @@ def is_packable(text_settings: Mapping[str, Any], longest: Callable[[], int]) ->
         text_settings: The text model's part of `config.json`.
         longest: Gives the tokens of the longest text; asked only where there is a window.
     """
-    if str(text_settings.get("model_type")) not in PACKABLE_TYPES:
+    kind = str(text_settings.get("model_type"))
+    if kind not in PACKABLE_TYPES:
         return False
     if text_settings.get("position_embedding_type", "absolute") != "absolute":
         return False
-    window = text_settings.get("sliding_window")
+    window = text_settings.get("sliding_window", _WINDOWS.get(kind))
     return not isinstance(window, int) or longest() <= window
 
 

@@ -71,7 +71,8 @@ def prepack(network: nn.Module) -> None:
         network: In evaluation mode on the CPU; of an architecture in `PACKABLE_TYPES`, whose code
             never looks at a linear layer's weight.
     """
-    for module in list(network.modules()):
+    # A list of all modules would keep every weight until the last one is laid out.
+    for module in [each for each in network.modules() if type(each) is not nn.Linear]:
         fused = dict(_fusible(module))
         for name, child in list(module.named_children()):
             if type(child) is not nn.Linear:  # a subclass computes something else

@@ -31,36 +31,50 @@ class EncodingRecord:
         distinct: Different ones among them.
         read: Distinct texts whose vectors were in the store.
         encoded: Distinct texts that the model ran on; `read + encoded = distinct`.
-        padded_tokens: Tokens computed for them, padding included.
         seconds: Wall time of tokenising and encoding them; 0 when nothing was encoded.
         lengths: int64 (encoded,), true tokens of each of them.
+        padded_lengths: int64 (encoded,), tokens computed for each of them, padding included.
+        peak_host_bytes: Peak memory of the process meanwhile; None when nothing was encoded.
+        joules: Energy that the machine took meanwhile; None where no sensor tells.
     """
 
     texts: int
     distinct: int
     read: int
     encoded: int
-    padded_tokens: int
     seconds: float
     lengths: NDArray[np.int64]
+    padded_lengths: NDArray[np.int64]
+    peak_host_bytes: int | None = None
+    joules: float | None = None
 
     @property
     def tokens(self) -> int:
         """True tokens of the texts that were encoded."""
         return int(self.lengths.sum())
 
+    @property
+    def padded_tokens(self) -> int:
+        """Tokens that were computed for them, padding included."""
+        return int(self.padded_lengths.sum())
+
     @classmethod
     def total(cls, records: Sequence[EncodingRecord]) -> EncodingRecord:
         """All passes as one; a text that two of them met is counted in both."""
-        lengths = [record.lengths for record in records]
+        empty = np.zeros(0, np.int64)
+        passes = [record for record in records if record.encoded]
+        joules = [record.joules for record in passes if record.joules is not None]
+        peaks = [record.peak_host_bytes for record in passes if record.peak_host_bytes is not None]
         return cls(
             texts=sum(record.texts for record in records),
             distinct=sum(record.distinct for record in records),
             read=sum(record.read for record in records),
             encoded=sum(record.encoded for record in records),
-            padded_tokens=sum(record.padded_tokens for record in records),
             seconds=sum(record.seconds for record in records),
-            lengths=np.concatenate(lengths) if lengths else np.zeros(0, np.int64),
+            lengths=np.concatenate([empty, *(record.lengths for record in records)]),
+            padded_lengths=np.concatenate([empty, *(record.padded_lengths for record in records)]),
+            peak_host_bytes=max(peaks, default=None),
+            joules=sum(joules) if joules and len(joules) == len(passes) else None,
         )
 
 

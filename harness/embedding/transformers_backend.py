@@ -166,12 +166,13 @@ class TransformersBackend:
         """
         lengths = prompts.ids.lengths
         order = longest_first(lengths)
+        descending = lengths[order]
         budget = self._budget(int(lengths.sum()))
         under_way: deque[Callable[[], Batch]] = deque()
         start = 0
         while start < len(order):
             limit, tried = budget.next(), budget.tries
-            count = next_batch(lengths[order[start:]], limit, packed=self.packed)
+            count = next_batch(descending[start:], limit, packed=self.packed)
             batch = order[start : start + count]
             began = time.perf_counter()
             try:

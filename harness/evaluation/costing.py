@@ -11,16 +11,18 @@ from harness.cost.flops import (
     QuadraticFlops,
     UnmeasurableError,
     closed_form_flops,
+    fit_choice_flops,
     measured_forward_flops,
+    padding_flops,
     padding_share,
     ridge_fit_flops,
     shape_from_config,
 )
-from harness.cost.hardware import matmul_peak, synchroniser
-from harness.cost.latency import probe
+from harness.cost.hardware import matmul_peak
 from harness.cost.memory import peak_device_bytes, peak_host_bytes
 from harness.cost.record import CostRecord
 from harness.embedding.texts import EncodingRecord
+from harness.evaluation.timing import Asking, time_queries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
     from harness.embedding.encoder import TextEncoder
     from harness.embedding.ragged import Ragged
     from harness.embedding.texts import Texts
-    from harness.retrieval.ranking import Ranking
     from harness.retrieval.retriever import Retriever, SearchWork, Vectoriser
+
+
+_NO_FIT: dict[str, Any] = {"fit_flops": 0.0, "fit_choice_flops": 0.0, "fit_seconds": None}
 
 
 class CostMeter:
@@ -68,6 +72,7 @@ class CostMeter:
             "queries": len(queries),
             "scoring_flops_per_query": work.scoring_flops,
             "splade_flops": work.splade_flops,
+            "recall_against_exact": work.recall,
             "index_bytes": work.index_bytes,
             "peak_host_bytes": peak_host_bytes(),
             "peak_device_bytes": peak_device_bytes(),
@@ -76,7 +81,8 @@ class CostMeter:
         if work.encodes_documents:
             passes = [corpus, queries] if work.encodes_queries else [corpus]
             figures |= self._encoding(passes, rated=[corpus])
-        figures |= self._latency(retriever, queries, top_k, candidates)
+        ask = Asking(retriever, queries, top_k, candidates)
+        figures |= time_queries(ask, self._config, self._encoder.backend.device)
         return asdict(CostRecord(**figures))
 
     def measure_vectors(
@@ -98,16 +104,17 @@ class CostMeter:
         forward, ratio = self.forward_flops()
         encoding = None if forward is None else forward.at(lengths)
         reading = self._head.flops_per_text if vectoriser.reads_head else 0.0
-        fit, fit_seconds = self._fit() if vectoriser.reads_head else (0.0, None)
+        fit = self._fit() if vectoriser.reads_head else _NO_FIT
         total = None if encoding is None else float(encoding.sum())
         figures: dict[str, Any] = {
             "documents": len(lengths),
             "queries": 0,
             "encode_flops_per_document": None if encoding is None else float(encoding.mean()),
             "head_flops_per_document": reading,
-            "fit_flops": fit,
-            "fit_seconds": fit_seconds,
-            "corpus_flops": _sum(total, reading * len(lengths), fit),
+            **fit,
+            "corpus_flops": _sum(
+                total, reading * len(lengths), fit["fit_flops"], fit["fit_choice_flops"]
+            ),
             "flops_closed_form_ratio": ratio,
             "index_bytes": vector_bytes,
             "peak_host_bytes": peak_host_bytes(),
@@ -128,36 +135,50 @@ class CostMeter:
             if work.encodes_queries:
                 encode_query = float(forward.at(queries.lengths).mean())
         head_document, head_query = 0.0, 0.0
-        fit: float = 0.0
-        fit_seconds: float | None = None
+        fit = _NO_FIT
         if work.head_reads_documents:
             head_document = self._head.flops_per_text
             head_query = head_document if work.head_reads_queries else 0.0
-            fit, fit_seconds = self._fit()
+            fit = self._fit()
         return {
             "encode_flops_per_document": encode_document,
             "encode_flops_per_query": encode_query,
             "head_flops_per_document": head_document,
             "head_flops_per_query": head_query,
-            "fit_flops": fit,
-            "fit_seconds": fit_seconds,
+            **fit,
             "query_flops": _sum(encode_query, head_query, work.scoring_flops),
-            "corpus_flops": _sum(corpus_encoding, head_document * len(corpus), fit),
+            "corpus_flops": _sum(
+                corpus_encoding,
+                head_document * len(corpus),
+                fit["fit_flops"],
+                fit["fit_choice_flops"],
+            ),
             "flops_closed_form_ratio": ratio,
         }
 
-    def _fit(self) -> tuple[float, float | None]:
-        """FLOPs and seconds of the head's fit; 0 and None where nothing was fitted."""
+    def _fit(self) -> dict[str, Any]:
+        """FLOPs and seconds of the head's fit, and FLOPs of choosing its strength."""
         record = self._head.fit_record
         if record is None:
-            return 0.0, None
+            return _NO_FIT
         flops = ridge_fit_flops(
             texts=record.documents,
             width=record.width,
             nonzeros=record.nonzeros,
             vocabulary_size=record.vocabulary,
         )
-        return flops, record.seconds
+        choice = 0.0
+        if record.criterion is not None:
+            choice = fit_choice_flops(
+                criterion=record.criterion,
+                strengths=record.strengths,
+                width=record.width,
+                vocabulary_size=record.vocabulary,
+                sample=record.sample,
+                sample_nonzeros=record.sample_nonzeros,
+                query_nonzeros=record.query_nonzeros,
+            )
+        return {"fit_flops": flops, "fit_choice_flops": choice, "fit_seconds": record.seconds}
 
     def forward_flops(self) -> tuple[QuadraticFlops | None, float | None]:
         """Counted FLOPs of the backbone by length, and how the closed form compares."""
@@ -166,12 +187,14 @@ class CostMeter:
 
             model = self._encoder.model
             shape = shape_from_config(model.settings)
-            closed = closed_form_flops(shape) if shape is not None else None
+            logits = self._encoder.pooling.reads == "logits"
+            closed = closed_form_flops(shape, logits=logits) if shape is not None else None
             try:
                 counted = measured_forward_flops(
                     AutoConfig.from_pretrained(
                         model.folder, trust_remote_code=model.config.trust_remote_code
-                    )
+                    ),
+                    logits=logits,
                 )
             except UnmeasurableError:
                 counted = None
@@ -199,8 +222,11 @@ class CostMeter:
         figures["documents_per_second"] = record.encoded / record.seconds
         figures["tokens_per_second"] = record.tokens / record.seconds
         figures["padding_share"] = padding_share(record.tokens, record.padded_tokens)
+        figures["peak_encode_host_bytes"] = record.peak_host_bytes
+        figures["encode_joules"] = record.joules
         forward, _ = self.forward_flops()
         if forward is not None:
+            figures["padding_flops"] = padding_flops(forward, record.lengths, record.padded_lengths)
             rate = float(forward.at(record.lengths).sum()) / record.seconds
             figures["encode_flops_per_second"] = rate
             if self._config.matmul_peak:
@@ -212,53 +238,6 @@ class CostMeter:
                 figures["matmul_peak"] = self._peak
                 figures["mfu"] = rate / self._peak
         return figures
-
-    def _latency(
-        self, retriever: Retriever, queries: Texts, top_k: int, candidates: Ragged | None
-    ) -> dict[str, Any]:
-        count = min(self._config.latency_queries, len(queries))
-        if count == 0:
-            return {}
-        # Spread over the queries, so that their order in the file does not matter.
-        chosen = np.unique(np.linspace(0, len(queries) - 1, count).astype(int))
-
-        def tokenise(query: tuple[str, str]) -> Texts:
-            texts = queries.encoder.fresh([query[0]], [query[1]], "query")
-            retriever.tokenise(texts)
-            return texts
-
-        def encode(texts: Texts) -> Texts:
-            retriever.encode(texts)
-            return texts
-
-        place = {identifier: row for row, identifier in enumerate(queries.ids)}
-
-        def search(texts: Texts) -> Ranking:
-            if candidates is None:
-                return retriever.search(texts, top_k)
-            rows = np.array([place[identifier] for identifier in texts.ids])
-            return retriever.rerank(texts, candidates.select(rows), top_k)
-
-        record = probe(
-            {
-                "tokenise": tokenise,
-                "encode": encode,
-                "search": search,
-            },
-            [(queries.ids[row], queries.texts[row]) for row in chosen],
-            warmup=self._config.latency_warmup,
-            repetitions=1,
-            synchronise=synchroniser(self._encoder.backend.device),
-        )
-        stages = record.by_stage
-        return {
-            "latency_p50_ms": record.total.p50_ms,
-            "latency_p95_ms": record.total.p95_ms,
-            "latency_p99_ms": record.total.p99_ms,
-            "latency_tokenise_ms": stages["tokenise"].p50_ms,
-            "latency_encode_ms": stages["encode"].p50_ms,
-            "latency_search_ms": stages["search"].p50_ms,
-        }
 
 
 def _total(parts: Sequence[Texts]) -> EncodingRecord:

@@ -14,6 +14,7 @@ from rich.text import Text
 from harness.evaluation.published import Comparison
 from harness.evaluation.results import without_nan
 from harness.evaluation.rows import ResultRow
+from harness.reporting.cost_table import break_even_lines, cost_table
 from harness.reporting.standings import document_flops
 from harness.reporting.terminal import standard_output
 from harness.reporting.units import ABSENT, bytes_text, metric_name, milliseconds, ratio_text, si
@@ -46,7 +47,9 @@ def json_lines(rows: Sequence[ResultRow], comparisons: Sequence[Comparison] = ()
     sys.stdout.flush()
 
 
-def print_comparison(rows: Sequence[ResultRow], notes: Mapping[str, str] | None = None) -> None:
+def print_comparison(
+    rows: Sequence[ResultRow], notes: Mapping[str, str] | None = None, *, costs: bool = False
+) -> None:
     """Print one table a task, split, subset and metric on standard output.
 
     Figures that no mode has are left out, as are the parts of a task that is shown as a whole.
@@ -54,6 +57,7 @@ def print_comparison(rows: Sequence[ResultRow], notes: Mapping[str, str] | None 
     Args:
         rows: The figures.
         notes: Task name to a line that goes with its tables.
+        costs: Whether a table of every cost figure goes with the main metric's.
     """
     console = standard_output()
     whole = {row.task for row in rows}
@@ -67,6 +71,11 @@ def print_comparison(rows: Sequence[ResultRow], notes: Mapping[str, str] | None 
         if note := (notes or {}).get(task):
             console.print(Text(printable(note), style="dim"))
         console.print(_table(members, metric))
+        if members[0].main:
+            if costs:
+                console.print(cost_table(members))
+            for line in break_even_lines(members):
+                console.print(Text(printable(line), style="dim"))
     if rows:
         where = sorted({f"{row.hardware}, commit {row.commit or 'unknown'}" for row in rows})
         for line in where:

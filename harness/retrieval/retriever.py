@@ -33,6 +33,8 @@ class SearchWork:
             library does not tell.
         index_bytes: Bytes of the index in memory.
         splade_flops: Σ_v p_q(v)·p_d(v), for sparse modes.
+        recall: Share of the 100 best documents of the exact ranking (of all, where there are fewer)
+            that an approximate mode finds, mean over the queries; None for exact modes.
     """
 
     encodes_documents: bool
@@ -42,6 +44,7 @@ class SearchWork:
     scoring_flops: float | None
     index_bytes: int
     splade_flops: float | None = None
+    recall: float | None = None
 
 
 class Retriever(Protocol):

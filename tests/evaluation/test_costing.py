@@ -1,5 +1,6 @@
 """Costs by hand, from the counts of stand-ins."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from harness.alignment.head import FitRecord
 from harness.config import CostConfig
-from harness.cost.flops import QuadraticFlops
+from harness.cost.flops import QuadraticFlops, fit_choice_flops
 from harness.embedding.ragged import Ragged
 from harness.embedding.texts import EncodingRecord
 from harness.evaluation.costing import CostMeter
@@ -58,15 +59,16 @@ def texts_of(texts, *, side="symmetric", ids=None, encoding=None, encoder=None):
     )
 
 
-def encoding(lengths, *, read=0, padded=None, seconds=2.0):
+def encoding(lengths, *, read=0, padded=None, seconds=2.0, **more):
     return EncodingRecord(
         texts=len(lengths) + read,
         distinct=len(lengths) + read,
         read=read,
         encoded=len(lengths),
-        padded_tokens=padded or sum(lengths),
         seconds=seconds if lengths else 0.0,
         lengths=np.array(lengths, np.int64),
+        padded_lengths=np.array(padded or lengths, np.int64),
+        **more,
     )
 
 
@@ -91,7 +93,7 @@ def test_vectors_of_distinct_texts():
     assert (found["documents"], found["queries"]) == (3, 0)
     assert found["encode_flops_per_document"] == pytest.approx((111 + 124 + 156) / 3)
     assert found["corpus_flops"] == 111 + 124 + 156
-    assert found["head_flops_per_document"] == found["fit_flops"] == 0
+    assert found["head_flops_per_document"] == found["fit_flops"] == found["fit_choice_flops"] == 0
     assert found["fit_seconds"] is None
     assert found["index_bytes"] == 77
     assert found["flops_closed_form_ratio"] == 0.99
@@ -130,7 +132,7 @@ def test_vectors_of_a_model_that_cannot_be_counted():
 
 def test_rates_are_of_all_texts_that_were_encoded():
     parts = [
-        texts_of(["a", "cccc"], encoding=encoding([1, 4], padded=8)),
+        texts_of(["a", "cccc"], encoding=encoding([1, 4], padded=[4, 4])),
         texts_of(["bb", "a"], encoding=encoding([2], read=1)),
         texts_of(["a"], encoding=encoding([], read=1)),
         texts_of(["a"]),
@@ -142,6 +144,43 @@ def test_rates_are_of_all_texts_that_were_encoded():
     assert found["padding_share"] == pytest.approx(3 / 10)
     assert found["encode_flops_per_second"] == (111 + 124 + 156) / 4
     assert found["mfu"] is None
+
+
+def test_padding_is_counted_apart():
+    parts = [texts_of(["a", "cccc"], encoding=encoding([1, 4], padded=[4, 4]))]
+    found = vectors(parts)
+    assert found["padding_flops"] == 156 - 111
+    assert found["corpus_flops"] == 111 + 156
+
+
+def test_memory_is_the_largest_of_the_passes_and_energy_their_sum():
+    parts = [
+        texts_of(["a"], encoding=encoding([1], peak_host_bytes=10, joules=1.5)),
+        texts_of(["bb"], encoding=encoding([2], peak_host_bytes=30, joules=2.5)),
+        texts_of(["a"], encoding=encoding([], read=1)),
+    ]
+    found = vectors(parts)
+    assert (found["peak_encode_host_bytes"], found["encode_joules"]) == (30, 4.0)
+
+
+def test_energy_that_one_pass_lacks_is_unknown_never_zero():
+    parts = [
+        texts_of(["a"], encoding=encoding([1], joules=1.5)),
+        texts_of(["bb"], encoding=encoding([2])),
+    ]
+    assert vectors(parts)["encode_joules"] is None
+
+
+def test_choosing_the_fit_counts_as_work_on_the_corpus():
+    chosen = replace(
+        FIT, criterion="loo", strengths=2, sample=2, sample_nonzeros=3, query_nonzeros=0
+    )
+    found = vectors(PARTS, reads_head=True, fit=chosen)
+    choice = fit_choice_flops(
+        criterion="loo", strengths=2, width=3, vocabulary_size=7, sample=2, sample_nonzeros=3
+    )
+    assert found["fit_choice_flops"] == choice > 0
+    assert found["corpus_flops"] == 111 + 124 + 156 + 3 * READING + FIT_FLOPS + choice
 
 
 def test_nothing_encoded_has_no_rate():
