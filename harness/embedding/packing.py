@@ -82,11 +82,11 @@ class Packing:
         """Each token's place in its own text, from 0: int64 (tokens,)."""
         return np.arange(self.tokens) - np.repeat(self.offsets[:-1], self.lengths)
 
-    def split(self, tokens: torch.Tensor) -> Iterator[tuple[Run, torch.Tensor]]:
+    def split(self, tokens: torch.Tensor) -> Iterator[torch.Tensor]:
         """Views of token-wise values (tokens, …) as (texts, length, …), run by run."""
         for run in self.runs:
             part = tokens[run.start : run.stop]
-            yield run, part.view(run.texts, run.length, *part.shape[1:])
+            yield part.view(run.texts, run.length, *part.shape[1:])
 
     def boundaries(self, device: torch.device) -> torch.Tensor:
         """`offsets` as int32 on a device, moved there once."""
@@ -196,13 +196,13 @@ def packed_attention(
         return attended[None], None
     parts = []
     by_token = (query[0].transpose(0, 1), key[0].transpose(0, 1), value[0].transpose(0, 1))
-    for (run, q), (_, k), (_, v) in zip(*(packing.split(each) for each in by_token), strict=True):
+    for q, k, v in zip(*(packing.split(each) for each in by_token), strict=True):
         attended = torch.nn.functional.scaled_dot_product_attention(
             q.transpose(1, 2),
             k.transpose(1, 2),
             v.transpose(1, 2),
             scale=scaling,
-            is_causal=causal and run.length > 1,
+            is_causal=causal and q.shape[1] > 1,
             enable_gqa=grouped,
         )
         parts.append(attended.transpose(1, 2).flatten(0, 1))

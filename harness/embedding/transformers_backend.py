@@ -22,10 +22,12 @@ from harness.embedding.devices import (
     release_memory,
 )
 from harness.embedding.families import POSITIONS_AFTER_PADDING, RELATIVE_POSITIONS
+from harness.embedding.inputs import PackedInputs, PaddedInputs
 from harness.embedding.network import load_network
-from harness.embedding.packing import Packing, is_packable, positions_after_padding
+from harness.embedding.packing import is_packable
 from harness.embedding.prompts import Prompts
 from harness.errors import BadInputError, brief
+from harness.progress import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +44,7 @@ Batch = tuple[NDArray[np.int64], NDArray[np.float32], int]
 # enough tokens to fill it.
 _FIRST_GUESS = {"cpu": 2048, "cuda": 32_768, "mps": 8192}
 _CANDIDATES = {"cpu": (1024, 2048, 4096, 8192), "cuda": (8192, 16_384, 32_768, 65_536)}
+_LONG_PASS = 100_000  # tokens: some ten seconds of a small model on two cores
 _LOGIT_BYTES = 256 << 20  # of a batch, where the whole vocabulary is read of every token
 
 
@@ -68,6 +71,7 @@ class TransformersBackend:
         self._model = model
         self._pooling = pooling
         self._memory = memory
+        self._told = False
 
     @cached_property
     def device(self) -> str:
@@ -205,6 +209,17 @@ class TransformersBackend:
         while under_way:
             yield under_way.popleft()()
 
+    def _tell_of_a_faster_dtype(self, tokens: int) -> None:
+        """Say once, before a long pass, that the processor has instructions it is not using."""
+        if self.device != "cpu" or self.config.dtype != "auto" or tokens < _LONG_PASS or self._told:
+            return
+        self._told = True
+        if (fastest := fastest_dtype(self.device)) != self.dtype:
+            say(
+                f"this processor multiplies {fastest} several times as fast as {self.dtype}: "
+                "backend=fast uses it; scores then differ in the third decimal"
+            )
+
     def _computed(self, lengths: NDArray[np.int64]) -> int:
         """Tokens that a batch of such texts takes, padding included."""
         if self.packed:
@@ -279,43 +294,41 @@ class TransformersBackend:
         """Embeddings of a batch whose texts stand one after the other, and its tokens."""
         import torch
 
-        lengths = part.ids.lengths
-        packing = Packing(np.maximum(lengths, 1))  # one that has no token is given padding
-        ids = np.full(packing.tokens, self._padding_token, np.int64)
-        ids[np.repeat(lengths > 0, packing.lengths)] = part.ids.values
-        positions = packing.positions
-        pooled = np.repeat(lengths > 0, packing.lengths)
-        if not include_instruction:
-            pooled &= positions >= np.repeat(part.text_start, packing.lengths)
-        if self._model.text_settings.get("model_type") in POSITIONS_AFTER_PADDING:
-            positions = positions_after_padding(ids, packing, self._padding_token)
+        kind = self._model.text_settings.get("model_type")
+        inputs = PackedInputs.of(
+            part,
+            include_instruction=include_instruction,
+            padding_token=self._padding_token,
+            after_padding=kind in POSITIONS_AFTER_PADDING,
+        )
         output = self.network(
-            input_ids=self._moved(ids[None]),
-            position_ids=self._moved(positions[None]),
-            packing=packing,
+            input_ids=self._moved(inputs.ids[None]),
+            position_ids=self._moved(inputs.positions[None]),
+            packing=inputs.packing,
             **self._extra_inputs,
         )
-        states = getattr(output, self._pooling.config.reads)[0]
-        pools = packing.split(self._moved(pooled))
-        parts = [
-            self._pooling(run, mask)
-            for (_, run), (_, mask) in zip(packing.split(states), pools, strict=True)
-        ]
-        return torch.cat(parts), packing.tokens
+        states = inputs.packing.split(getattr(output, self._pooling.config.reads)[0])
+        pooled = inputs.packing.split(self._moved(inputs.pooled))
+        runs = [self._pooling(run, mask) for run, mask in zip(states, pooled, strict=True)]
+        return torch.cat(runs), inputs.packing.tokens
 
     def _padded_forward(self, part: Prompts, include_instruction: bool) -> tuple[torch.Tensor, int]:
         """Embeddings of a batch whose texts are padded to the longest, and its tokens."""
-        real, pooled = self._masks(part, include_instruction)
-        ids = np.full(real.shape, self._padding_token, np.int64)
-        ids[real] = part.ids.values
-        inputs = {"input_ids": ids, "attention_mask": real.astype(np.int64)}
-        if self.config.padding_side == "left" and self._wants_positions:
-            inputs["position_ids"] = np.maximum(real.cumsum(axis=1) - 1, 0)
+        left = self.config.padding_side == "left"
+        inputs = PaddedInputs.of(
+            part,
+            include_instruction=include_instruction,
+            padding_token=self._padding_token,
+            left=left,
+        )
+        given = {"input_ids": inputs.ids, "attention_mask": inputs.real.astype(np.int64)}
+        if left and self._wants_positions:
+            given["position_ids"] = inputs.positions
         output = self.network(
-            **{name: self._moved(array) for name, array in inputs.items()}, **self._extra_inputs
+            **{name: self._moved(array) for name, array in given.items()}, **self._extra_inputs
         )
         states = getattr(output, self._pooling.config.reads)
-        return self._pooling(states, self._moved(pooled)), ids.size
+        return self._pooling(states, self._moved(inputs.pooled)), inputs.ids.size
 
     def _moved(self, array: NDArray[Any]) -> torch.Tensor:
         """An array on the device; to a GPU from pinned memory, without waiting."""
@@ -325,20 +338,6 @@ class TransformersBackend:
         if self.device.startswith("cuda"):
             return tensor.pin_memory().to(self.device, non_blocking=True)
         return tensor.to(self.device)
-
-    def _masks(
-        self, part: Prompts, include_instruction: bool
-    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Which places of a padded batch hold tokens, and which of those are pooled."""
-        lengths = part.ids.lengths[:, None]
-        longest = max(int(lengths.max(initial=0)), 1)
-        position = np.arange(longest)[None, :]
-        if self.config.padding_side == "left":
-            position = position - (longest - lengths)
-        real = (position >= 0) & (position < lengths)
-        if include_instruction:
-            return real, real
-        return real, real & (position >= part.text_start[:, None])
 
     @cached_property
     def _padding_token(self) -> int:
