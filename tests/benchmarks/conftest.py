@@ -1,5 +1,6 @@
 """What the benchmarks share: how large they are, and what is kept beside the timings."""
 
+import csv
 import json
 import os
 from pathlib import Path
@@ -32,15 +33,32 @@ def scifact(shared: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def documents(scifact: Path, text_count: int) -> list[str]:
-    """Documents of SciFact, title and text: a sample of so many, or all."""
+def documents(scifact: Path, text_count: int) -> dict[str, str]:
+    """Title and text of SciFact's documents by id: a sample of so many, or all."""
     lines = (scifact / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
     rows = np.arange(len(lines))
     if text_count:
-        chosen = np.random.default_rng(0).choice(len(lines), text_count, replace=False)
-        rows = np.sort(chosen)
+        rows = np.sort(np.random.default_rng(0).choice(len(lines), text_count, replace=False))
     entries = [json.loads(lines[row]) for row in rows]
-    return [f"{entry['title']} {entry['text']}".strip() for entry in entries]
+    return {each["_id"]: f"{each['title']} {each['text']}".strip() for each in entries}
+
+
+@pytest.fixture(scope="session")
+def judgements(scifact: Path) -> dict[str, dict[str, int]]:
+    """SciFact's grades: query id to document id to grade."""
+    grades: dict[str, dict[str, int]] = {}
+    with (scifact / "qrels" / "test.tsv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            grades.setdefault(row["query-id"], {})[row["corpus-id"]] = int(row["score"])
+    return grades
+
+
+@pytest.fixture(scope="session")
+def queries(scifact: Path, judgements: dict[str, dict[str, int]]) -> dict[str, str]:
+    """The texts of the judged queries by id."""
+    lines = (scifact / "queries.jsonl").read_text(encoding="utf-8").splitlines()
+    texts = {each["_id"]: each["text"] for each in map(json.loads, lines)}
+    return {query: texts[query] for query in judgements}
 
 
 @pytest.fixture
