@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -48,7 +49,7 @@ class AlignedSparseRetriever:
         """See `Retriever`."""
         self._corpus = corpus
         self.prepare(corpus)
-        self._index = InvertedIndex(self.vectors(corpus))
+        self._index = InvertedIndex(self.vectors(corpus), self.config.index_weights)
 
     def prepare(self, texts: Texts) -> None:
         """See `Vectoriser`: fits the head."""
@@ -100,7 +101,8 @@ class AlignedSparseRetriever:
 
     def search(self, queries: Texts, top_k: int) -> Ranking:
         """See `Retriever`."""
-        return self._index.search(self._query_matrix(queries), top_k)
+        threads = torch.get_num_threads()  # as many as dense search has
+        return self._index.search(self._query_matrix(queries), top_k, threads)
 
     def rerank(self, queries: Texts, candidates: Ragged, top_k: int) -> Ranking:
         """See `Retriever`."""
@@ -112,7 +114,7 @@ class AlignedSparseRetriever:
         matrix = self._query_matrix(queries)
         frequency = self._index.document_frequency
         count = max(matrix.shape[0], 1)
-        documents = max(self._index.postings.shape[1], 1)
+        documents = max(self._index.documents, 1)
         if candidates is None:
             postings = int(frequency[matrix.indices].sum())
         else:

@@ -1,42 +1,58 @@
-"""Exact search in an inverted index, through SciPy's sparse product."""
+"""Exact search in an inverted index, term at a time."""
 
 from __future__ import annotations
 
-from functools import cached_property
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from harness.embedding.ragged import Ragged
-from harness.retrieval.candidates import sparse_scores
-from harness.retrieval.ranking import Ranking, best_of, ranked
-from harness.retrieval.vectors import vector_bytes, with_small_indices
+from harness.errors import BadInputError
+from harness.retrieval.postings import Postings, Rows
+from harness.retrieval.ranking import Ranking
 
-_SCORES = 1 << 22  # score entries held at a time: 32 MiB
-_FEW_DOCUMENTS = 2048  # whole rows are sorted faster than they are taken apart
+_CHUNKS = 4  # parts of the queries for each thread, so that none waits long for the others
 
 
 class InvertedIndex:
-    """Postings by token: for each token the documents that hold it, with weights."""
+    """Postings by token: for each token the documents that hold it, with weights.
 
-    def __init__(self, documents: sparse.csr_array) -> None:
-        """Transpose document rows (n, V) into postings (V, n)."""
-        self.postings = with_small_indices(documents.T.tocsr())
-        self.postings.sort_indices()
+    A score is a float32 sum over the query's tokens in ascending order; what a query finds depends
+    neither on the queries beside it nor on threads.
+    """
+
+    def __init__(self, documents: sparse.csr_array, weights: str = "float32") -> None:
+        """Turn document rows over.
+
+        Args:
+            documents: CSR (n, V).
+            weights: `float32`, `uint16` or `uint8`; see `Postings.of`.
+        """
+        from harness.retrieval import search_kernels  # a search has no time for an import
+
+        self._kernels = search_kernels
+        self._postings = Postings.of(documents, weights)
+        self._spare: list[tuple[NDArray[np.float32], NDArray[np.int32]]] = []
+
+    @property
+    def documents(self) -> int:
+        """How many documents are indexed."""
+        return self._postings.documents
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the postings and their offsets."""
-        return vector_bytes(self.postings)
+        """Bytes of all that is held: postings, their offsets and scales."""
+        return self._postings.nbytes
 
     @property
     def document_frequency(self) -> NDArray[np.int64]:
-        """Postings of each token: int64 (V,)."""
-        offsets: NDArray[np.int64] = self.postings.indptr.astype(np.int64)
-        return np.diff(offsets)
+        """Postings of each token, those of weight 0 left out: int64 (V,)."""
+        return self._postings.document_frequency
 
-    def search(self, queries: sparse.csr_array, top_k: int) -> Ranking:
+    def search(self, queries: sparse.csr_array, top_k: int, threads: int = 1) -> Ranking:
         """The documents with the largest Σ_t query weight × posting weight.
 
         A document that shares no token with a query has a score of 0, and one with a score of 0 is
@@ -46,43 +62,73 @@ class InvertedIndex:
         Args:
             queries: Query weights, CSR (q, V).
             top_k: Ranks to keep.
+            threads: How many queries are searched at a time.
+
+        Raises:
+            BadInputError: If a query's weight is NaN, or a score could be too large for float32.
         """
-        count = self.postings.shape[1]
-        rows = max(_SCORES // max(count, 1), 1)
-        k = min(top_k, count)
-        parts = [
-            _top_rows(with_small_indices(queries[start : start + rows]) @ self.postings, k)
-            for start in range(0, queries.shape[0], rows)
-        ]
-        if not parts:
-            return Ranking.empty(0, k)
-        return Ranking(
-            np.concatenate([part.documents for part in parts]),
-            np.concatenate([part.scores for part in parts]),
-        )
+        count, k = queries.shape[0], min(top_k, self.documents)
+        found = Ranking.empty(count, k)
+        if not found.documents.size:
+            return found
+        rows = _rows(queries)
+        if threads == 1 or count == 1:
+            self._search(rows, 0, count, found)
+            return found
+        bounds = np.linspace(0, count, min(threads * _CHUNKS, count) + 1).astype(int).tolist()
+        with ThreadPoolExecutor(threads) as pool:
+            for part in [pool.submit(self._search, rows, *own, found) for own in pairwise(bounds)]:
+                part.result()
+        return found
 
     def score(
         self, queries: sparse.csr_array, candidates: Ragged
     ) -> tuple[NDArray[np.float32], int]:
-        """Scores of candidates alone, and the postings that they took; see `sparse_scores`."""
-        return sparse_scores(queries, self._documents, candidates)
+        """Scores of candidates alone, the same that `search` gives, and the postings they took.
 
-    @cached_property
-    def _documents(self) -> sparse.csr_array:
-        """Document rows again; only reranking asks for them."""
-        return self.postings.T.tocsr()
+        Args:
+            queries: Query weights, CSR (q, V).
+            candidates: Document rows of each query.
 
-
-def _top_rows(scores: sparse.csr_array, k: int) -> Ranking:
-    """The k best entries of each row of a sparse score matrix."""
-    if scores.shape[1] <= _FEW_DOCUMENTS:
-        dense = scores.toarray()
-        columns = np.broadcast_to(np.arange(dense.shape[1], dtype=np.int32), dense.shape)
-        return ranked(np.where(dense == 0, np.int32(-1), columns), dense, k)
-    found = Ranking.empty(scores.shape[0], k)
-    for row in range(scores.shape[0]):
-        part = slice(scores.indptr[row], scores.indptr[row + 1])
-        found.documents[row], found.scores[row] = best_of(
-            scores.indices[part].astype(np.int32), scores.data[part], k
+        Returns:
+            float32 (total candidates,), and how many entries a query and a candidate had in common.
+        """
+        scores = np.empty(len(candidates.values), np.float32)
+        shared = self._kernels.score_pairs(
+            _rows(queries), candidates.offsets, candidates.values, self._postings, scores
         )
-    return found
+        return scores, int(shared)
+
+    def _search(self, queries: Rows, start: int, end: int, found: Ranking) -> None:
+        """Fill some rows of a ranking."""
+        search_one, unpack = self._kernels.search_one, self._kernels.unpack
+        k = found.documents.shape[1]
+        try:
+            zeros = self._spare.pop()
+        except IndexError:  # there is one for each thread that was ever at work
+            zeros = self._zeros()
+        keys = np.empty(min(4 * k + 1024, self.documents + 1), np.int64)
+        scratch = self._kernels.Scratch(*zeros, keys)
+        for row, (first, last) in enumerate(pairwise(queries.offsets[start : end + 1].tolist())):
+            tokens, weights = queries.tokens[first:last], queries.weights[first:last]
+            count = search_one(tokens, weights, self._postings, k, scratch)
+            if count < 0:
+                raise BadInputError(
+                    "a query's score of a document is NaN or too large for float32; use "
+                    "backend.dtype=float32 or check the weights"
+                )
+            best = keys[:count]
+            best.sort()
+            unpack(best[:k], found.documents[start + row], found.scores[start + row])
+        self._spare.append(zeros)
+
+    def _zeros(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """What one search works in beside its keys; see `Scratch`."""
+        group = self._kernels.GROUP
+        groups = -(-min(self._postings.block, self.documents) // group)
+        return np.zeros((groups, group), np.float32), np.zeros(self._kernels.BINS, np.int32)
+
+
+def _rows(queries: sparse.csr_array) -> Rows:
+    """Rows whose tokens ascend."""
+    return Rows.of(queries if queries.has_sorted_indices else queries.sorted_indices())

@@ -323,7 +323,7 @@ def test_work_counts_postings(sparse):
     assert work.scoring_flops == 2 * (2 + 3 + 1) / 3
     # Σ_v p_q(v)·p_d(v) over tokens 1, 2 and 3.
     assert work.splade_flops == pytest.approx((1 / 3) * (2 / 3) + (1 / 3) * 1 + (1 / 3) * (1 / 3))
-    assert work.index_bytes == 6 * 4 + 6 * 4 + 5 * 4
+    assert work.index_bytes == 6 * (4 + 2) + 3 * 4 + 4 * 4  # postings, tokens, offsets
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from harness.embedding.ragged import Ragged
-from harness.errors import BadInputError
-from harness.retrieval import inverted_index as module
+from harness.retrieval import postings as layout
 from harness.retrieval.inverted_index import InvertedIndex
+
+KINDS = ("float32", "uint16", "uint8")
 
 
 def csr(rows, size):
@@ -33,70 +34,120 @@ def rows_of(tokens, count):
     return st.lists(st.dictionaries(st.integers(0, tokens - 1), weights), max_size=count)
 
 
-@given(
-    documents=rows_of(6, 30), queries=rows_of(6, 6), k=st.integers(1, 40), held=st.integers(1, 200)
-)
-def test_equals_plain_sums_with_ties_by_document(pairs, plain_ranking, documents, queries, k, held):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_SCORES", held)
-        found = InvertedIndex(csr(documents, 6)).search(csr(queries, 6), k)
+def random_rows(rng, count, size, density):
+    rows = sparse.random_array((count, size), density=density, rng=rng, dtype=np.float32)
+    return sparse.csr_array(rows)
+
+
+def float32_sums(query, documents):
+    """Scores of all documents: float32 sums in ascending order of the query's tokens."""
+    columns = documents.toarray()
+    scores = np.zeros(len(columns), np.float32)
+    for token, weight in sorted(zip(query.indices.tolist(), query.data, strict=True)):
+        scores += weight * columns[:, token]
+    return scores
+
+
+@pytest.fixture(params=[64, 128, 1 << 14])
+def block(request, monkeypatch):
+    """Documents of a block; few, so that few documents have many."""
+    monkeypatch.setattr(layout, "BLOCK", request.param)
+    return request.param
+
+
+@given(documents=rows_of(6, 30), queries=rows_of(6, 6), k=st.integers(1, 40))
+def test_equals_plain_sums_with_ties_by_document(pairs, plain_ranking, documents, queries, k):
+    found = InvertedIndex(csr(documents, 6)).search(csr(queries, 6), k)
     assert found.documents.shape == (len(queries), min(k, len(documents)))
+    assert found.documents.dtype == np.int32
+    assert found.scores.dtype == np.float32
     assert pairs(found) == [plain_ranking(plain_scores(q, documents), k) for q in queries]
 
 
-@given(documents=rows_of(5, 30), queries=rows_of(5, 6), k=st.integers(1, 40))
-def test_few_documents_and_many_are_ranked_alike(pairs, plain_ranking, documents, queries, k):
-    """Rows are sorted whole or taken apart; ties, negative sums and sums of 0 among them."""
-    index = InvertedIndex(csr(documents, 5))
-    rankings = []
-    for few in (len(documents), len(documents) - 1):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "_FEW_DOCUMENTS", few)
-            rankings.append(index.search(csr(queries, 5), k))
-    whole, apart = rankings
-    np.testing.assert_array_equal(whole.documents, apart.documents)
-    np.testing.assert_array_equal(whole.scores, apart.scores)
-    assert whole.documents.dtype == apart.documents.dtype == np.int32
-    assert whole.scores.dtype == apart.scores.dtype == np.float32
-    assert pairs(whole) == [plain_ranking(plain_scores(q, documents), k) for q in queries]
-
-
-@pytest.mark.parametrize("count", [2048, 2049])
-def test_on_both_sides_of_what_few_is(pairs, plain_ranking, count):
-    rng = np.random.default_rng(count)
+@pytest.mark.parametrize("k", [1, 7, 150, 3000])
+def test_blocks_with_few_postings_and_with_many(block, pairs, plain_ranking, k):
+    """Token t is in one of 2^t documents, so that a block is read by postings, or whole."""
+    rng = np.random.default_rng(k)
     documents = [
-        {int(token): float(rng.integers(-2, 3)) for token in rng.permutation(8)[:3]}
-        for _ in range(count)
+        {token: float(rng.integers(-2, 4)) for token in range(9) if rng.random() < 2.0**-token}
+        for _ in range(700)
     ]
-    queries = [{0: 1.0, 3: -1.0, 5: 2.0}, {7: 1.0}, {}]
-    for k in (1, 50, 3000):
-        found = InvertedIndex(csr(documents, 8)).search(csr(queries, 8), k)
-        assert pairs(found) == [plain_ranking(plain_scores(q, documents), k) for q in queries]
+    queries = [
+        {0: 1.0, 3: -1.0, 5: 2.0},
+        {8: 1.0},
+        {6: -1.0, 7: 1.0},
+        {},
+        dict.fromkeys(range(9), 1.0),
+    ]
+    found = InvertedIndex(csr(documents, 9)).search(csr(queries, 9), k)
+    assert pairs(found) == [plain_ranking(plain_scores(q, documents), k) for q in queries]
 
 
-def test_a_nan_weight_is_refused_among_few_and_many(monkeypatch, refusal):
-    index = InvertedIndex(csr([{0: np.nan}, {0: 1.0}], 2))
-    messages = set()
-    for few in (0, 2):
-        monkeypatch.setattr(module, "_FEW_DOCUMENTS", few)
-        messages.add(refusal(lambda: index.search(csr([{0: 1.0}], 2), 2)))
-    assert len(messages) == 1
+@pytest.mark.parametrize("order", ["ascending", "descending", "equal", "two"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_scores_in_the_worst_orders(order, sign, pairs):
+    """Far more documents than a ranking holds, each better than the last, or all alike."""
+    count, k = 20_000, 3
+    weights = {
+        "ascending": np.arange(1, count + 1),
+        "descending": np.arange(count, 0, -1),
+        "equal": np.ones(count),
+        "two": 1 + np.arange(count) % 2,
+    }[order].astype(np.float32) * sign
+    documents = sparse.csr_array(weights[:, None])
+    one = sparse.csr_array(np.ones((1, 1), np.float32))
+    found = InvertedIndex(documents).search(one, k)
+    best = np.lexsort((np.arange(count), -weights))[:k]
+    assert pairs(found) == [list(zip(best.tolist(), weights[best].tolist(), strict=True))]
 
 
-def test_random_weights_to_float32_rounding():
+@pytest.mark.parametrize("density", [0.01, 0.3])
+def test_scores_are_float32_sums_in_ascending_order_to_the_last_bit(block, density):
     rng = np.random.default_rng(0)
-    documents = sparse.random_array((300, 80), density=0.2, rng=rng, dtype=np.float64)
-    queries = sparse.random_array((20, 80), density=0.3, rng=rng, dtype=np.float64)
-    documents, queries = documents.tocsr(), queries.tocsr()
-    exact = (queries @ documents.T).toarray()
-    index = InvertedIndex(sparse.csr_array(documents.astype(np.float32)))
-    found = index.search(sparse.csr_array(queries.astype(np.float32)), 25)
-    np.testing.assert_allclose(found.scores, -np.sort(-exact, axis=1)[:, :25], rtol=1e-5)
-    of_found = np.take_along_axis(exact, found.documents.astype(np.int64), axis=1)
-    np.testing.assert_allclose(found.scores, of_found, rtol=1e-5)
+    documents, queries = random_rows(rng, 900, 80, density), random_rows(rng, 20, 80, 0.3)
+    found = InvertedIndex(documents).search(queries, 25)
+    for row in range(20):
+        scores = float32_sums(queries[[row]], documents)
+        best = np.lexsort((np.arange(900), -scores))[:25]
+        best = best[scores[best] != 0]
+        np.testing.assert_array_equal(found.documents[row, : len(best)], best)
+        np.testing.assert_array_equal(found.scores[row, : len(best)], scores[best])
+        assert (found.documents[row, len(best) :] == -1).all()
+        assert (found.scores[row, len(best) :] == -np.inf).all()
 
 
-def test_equal_documents_score_the_same_wherever_they_stand():
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_query_finds_depends_on_no_other_query_thread_or_order(kind):
+    rng = np.random.default_rng(1)
+    index = InvertedIndex(random_rows(rng, 500, 60, 0.2), kind)
+    queries = random_rows(rng, 37, 60, 0.2)
+    together = index.search(queries, 20)
+    for threads in (2, 3, 50):
+        threaded = index.search(queries, 20, threads=threads)
+        np.testing.assert_array_equal(threaded.documents, together.documents)
+        np.testing.assert_array_equal(threaded.scores, together.scores)
+    for row in (36, 0, 5):
+        alone = index.search(queries[[row]], 20)
+        np.testing.assert_array_equal(alone.documents[0], together.documents[row])
+        np.testing.assert_array_equal(alone.scores[0], together.scores[row])
+
+
+def test_the_order_of_a_querys_tokens_changes_nothing():
+    rng = np.random.default_rng(3)
+    index = InvertedIndex(random_rows(rng, 200, 40, 0.5))
+    query = random_rows(rng, 1, 40, 0.5)
+    shuffled = rng.permutation(query.nnz)
+    other = sparse.csr_array(
+        (query.data[shuffled], query.indices[shuffled], query.indptr), shape=query.shape
+    )
+    np.testing.assert_array_equal(index.search(other, 200).scores, index.search(query, 200).scores)
+    candidates = Ragged.from_rows([range(200)])
+    np.testing.assert_array_equal(
+        index.score(other, candidates)[0], index.score(query, candidates)[0]
+    )
+
+
+def test_equal_documents_score_the_same_wherever_they_stand(block):
     rng = np.random.default_rng(2)
     row = {int(token): float(rng.standard_normal()) for token in rng.permutation(90)[:50]}
     other = {token: weight * 1.01 for token, weight in row.items()}
@@ -116,9 +167,25 @@ def test_a_document_with_a_score_of_zero_is_not_found_whatever_it_shares(pairs):
     assert pairs(found) == [[(0, 1.0), (2, -1.0)], [], []]
 
 
+def test_a_token_twice_in_a_row_counts_twice(pairs):
+    documents = sparse.csr_array(
+        (np.array([1, 2, 5], np.float32), np.array([1, 1, 0]), np.array([0, 2, 3])), shape=(2, 2)
+    )
+    query = csr([{1: 2.0}], 2)
+    index = InvertedIndex(documents)
+    assert pairs(index.search(query, 2)) == [[(0, 6.0)]]
+    assert index.score(query, Ragged.from_rows([[1, 0]]))[0].tolist() == [0.0, 6.0]
+
+
 def test_no_documents():
     found = InvertedIndex(csr([], 3)).search(csr([{0: 1.0}, {}], 3), 5)
     assert found.documents.shape == (2, 0)
+
+
+def test_documents_without_tokens(pairs):
+    index = InvertedIndex(csr([{}, {0: 0.0}], 3))
+    assert pairs(index.search(csr([{0: 1.0}], 3), 5)) == [[]]
+    assert index.score(csr([{0: 1.0}], 3), Ragged.from_rows([[0, 1]]))[0].tolist() == [0.0, 0.0]
 
 
 def test_no_queries():
@@ -126,24 +193,29 @@ def test_no_queries():
     assert found.documents.shape == (0, 2)
 
 
-def test_a_nan_weight_is_refused():
-    with pytest.raises(BadInputError, match="NaN"):
-        InvertedIndex(csr([{0: np.nan}], 2)).search(csr([{0: 1.0}], 2), 1)
+@pytest.mark.parametrize("weight", [np.nan, np.inf, 1e38])
+def test_a_querys_score_that_float32_cannot_hold_is_refused(weight, refusal, pairs):
+    index = InvertedIndex(csr([{0: 4.0}, {0: 1.0}], 2))
+    queries = csr([{0: 1.0}, {0: weight}], 2)
+    message = refusal(lambda: index.search(queries, 2))
+    assert "score" in message
+    assert message == refusal(lambda: index.search(queries[[1]], 2))
+    assert message == refusal(lambda: index.search(queries, 2, threads=2))
+    assert pairs(index.search(csr([{0: 1.0}], 2), 2)) == [[(0, 4.0), (1, 1.0)]]
 
 
-def test_frequency_and_bytes():
-    index = InvertedIndex(csr([{0: 1.0, 2: 1.0}, {2: 5.0}, {}], 4))
+@pytest.mark.parametrize("weight", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_documents_weight_that_is_no_number_is_refused(weight, kind, refusal):
+    assert "weight" in refusal(lambda: InvertedIndex(csr([{0: 1.0}, {0: weight}], 2), kind))
+
+
+def test_documents_frequency_and_bytes():
+    index = InvertedIndex(csr([{0: 1.0, 2: 1.0}, {2: 5.0, 3: 0.0}, {}], 4))
+    assert index.documents == 3
     assert index.document_frequency.tolist() == [1, 0, 2, 0]
     assert index.document_frequency.dtype == np.int64
-    assert index.nbytes == 3 * 4 + 3 * 4 + 5 * 4  # weights, documents, offsets
-
-
-def test_wide_indices_are_narrowed_where_they_fit():
-    """SciPy copies all postings at every product when the two sides' index types differ."""
-    wide = csr([{0: 1.0}, {1: 1.0}], 3)
-    wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
-    index = InvertedIndex(wide)
-    assert index.postings.indices.dtype == index.postings.indptr.dtype == np.int32
+    assert index.nbytes == 3 * (4 + 2) + 2 * 4 + 3 * 4  # postings, tokens, offsets
 
 
 @given(documents=rows_of(6, 12), queries=rows_of(6, 5), data=st.data())
@@ -163,3 +235,17 @@ def test_scores_of_candidates_equal_plain_sums(documents, queries, data):
     ]
     assert scores.tolist() == [sum(products) for products in common]
     assert shared == sum(product != 0 for products in common for product in products)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("negative", [False, True])
+def test_candidates_score_what_a_search_gives_them(block, kind, negative):
+    rng = np.random.default_rng(4)
+    documents, queries = random_rows(rng, 300, 50, 0.3), random_rows(rng, 8, 50, 0.3)
+    if negative:
+        documents.data -= 0.5
+    index = InvertedIndex(documents, kind)
+    found = index.search(queries, 300)
+    candidates = Ragged.from_rows([row[row >= 0].tolist() for row in found.documents])
+    scores, _ = index.score(queries, candidates)
+    np.testing.assert_array_equal(scores, found.scores[found.documents >= 0])
