@@ -63,7 +63,9 @@ class _Best(NamedTuple):
         bins: How many were seen within the limit, by score.
         gathered: Scores to be looked at: their bits, and places in the block.
         state: How many keys are kept; the limit, which they are below; the lowest bin that is
-            counted; the highest; and how many documents were seen in bins from the lowest on.
+            counted; the highest; how many documents were seen in bins from the lowest on; and the
+            bits that a score must have to be within the limit, or what no bits are below, where
+            not only positive scores are.
     """
 
     k: int
@@ -107,16 +109,15 @@ def search_one(
         scratch.keys,
         scratch.bins,
         np.empty(2 * _GATHERED, np.int64),
-        np.array([0, np.iinfo(np.int64).max, BINS, -1, 0]),
+        np.array([0, np.iinfo(np.int64).max, BINS, -1, 0, _ANY]),
     )
-    least = _ANY
     for base in range(0, postings.documents, postings.block):
         touched = _add(terms, postings, base // postings.block, scratch.sums)
         if touched * _SPARSE < postings.block:
-            least = _read_postings(terms, postings, base, least, best)
+            _read_postings(terms, postings, base, best)
         else:
             groups = (min(postings.block, postings.documents - base) + GROUP - 1) // GROUP
-            least = _read_all(groups, base, least, best)
+            _read_all(groups, base, best)
     kept, limit, lowest, highest = best.state[0], best.state[1], best.state[2], best.state[3]
     best.bins[lowest : highest + 1] = 0
     found = 0
@@ -176,9 +177,9 @@ def _add(terms: _Terms, postings: Postings, block: int, sums: NDArray[np.float32
 
 
 @compiled
-def _read_postings(terms: _Terms, postings: Postings, base: int, least: int, best: _Best) -> int:
+def _read_postings(terms: _Terms, postings: Postings, base: int, best: _Best) -> None:
     """Read the sums that a block's postings name, and set them to 0; see `_admit`."""
-    flat, found = best.bits.reshape(-1), 0
+    flat, least, found = best.bits.reshape(-1), best.state[5], np.int64(0)
     for term in range(len(terms.lists)):
         start, end = _part(postings, terms.lists[term], base // postings.block)
         for first in range(start, end, _GATHERED):
@@ -189,14 +190,14 @@ def _read_postings(terms: _Terms, postings: Postings, base: int, least: int, bes
                 best.gathered[found] = np.int64(score) << 32 | within
                 found += score >= least  # no branch: it would be mispredicted
             if found >= _GATHERED:
-                least, found = _admit(found, base, best), 0
-    return _admit(found, base, best)
+                least, found = _admit(found, base, best), np.int64(0)
+    _admit(found, base, best)
 
 
 @compiled
-def _read_all(groups: int, base: int, least: int, best: _Best) -> int:
+def _read_all(groups: int, base: int, best: _Best) -> None:
     """Read all sums of a block, and set them to 0; see `_admit`."""
-    bits, found = best.bits, 0
+    bits, least, found = best.bits, best.state[5], np.int64(0)
     for group in range(groups):
         some = np.int32(0)
         if least > 0:
@@ -217,10 +218,10 @@ def _read_all(groups: int, base: int, least: int, best: _Best) -> int:
                 best.gathered[found] = np.int64(bits[group, first]) << 32 | (group * GROUP + first)
                 found += 1
             if found >= _GATHERED:
-                least, found = _admit(found, base, best), 0
+                least, found = _admit(found, base, best), np.int64(0)
         for place in range(GROUP):
             bits[group, place] = 0
-    return _admit(found, base, best)
+    _admit(found, base, best)
 
 
 @compiled
@@ -230,7 +231,7 @@ def _ordered(bits: int) -> int:
 
 
 @compiled
-def _admit(found: int, base: int, best: _Best) -> int:
+def _admit(found: np.int64, base: int, best: _Best) -> Any:
     """Keep what was gathered within the limit, and lower it to what k of those seen are within.
 
     Scores are counted in bins, so that the limit is found by walking up from the lowest one. Keys
@@ -242,8 +243,7 @@ def _admit(found: int, base: int, best: _Best) -> int:
         best: Changed.
 
     Returns:
-        The bits that a score must have to be within the limit, where only positive ones are; else
-        what no bits are below.
+        The last of `_Best.state`.
     """
     keys, bins, state = best.keys, best.bins, best.state
     kept, limit, lowest, highest, seen = state[0], state[1], state[2], state[3], state[4]
@@ -268,7 +268,8 @@ def _admit(found: int, base: int, best: _Best) -> int:
         limit = min(limit, (BINS // 2 - lowest) << 48)
     state[0], state[1], state[2], state[3], state[4] = kept, limit, lowest, highest, seen
     least = ~((limit - 1) >> 32)
-    return least if least > 0 else _ANY
+    state[5] = least if least > 0 else _ANY
+    return state[5]
 
 
 @compiled
