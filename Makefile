@@ -1,4 +1,4 @@
-# make demo: set up and run the main job. make test: set up and run the tests.
+# make demo: set up and run the main job. make test: set up and run the tests. make bench: see CONTRIBUTING.md.
 # TORCH=cpu or TORCH=cuda chooses torch's build; by default a machine with an NVIDIA GPU gets CUDA.
 
 PYTHON ?= python3
@@ -7,7 +7,7 @@ PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check
 TORCH_VERSION := 2.13.0
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test check setup clean
+.PHONY: demo test check bench setup clean
 
 demo: setup
 	.venv/bin/harness run
@@ -21,6 +21,14 @@ check: setup
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+# The ratios to other libraries as Markdown; the scale curves go to FIGURE.
+FIGURE ?= .benchmarks/scale.png
+bench: setup
+	@mkdir -p .benchmarks
+	.venv/bin/python -m pytest -m slow tests/benchmarks --benchmark-only --benchmark-autosave \
+		--benchmark-json=.benchmarks/latest.json 1>&2
+	@.venv/bin/python tests/benchmarks/summary.py .benchmarks/latest.json --figure $(FIGURE)
 
 setup: .venv/.ready
 
