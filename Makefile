@@ -1,4 +1,5 @@
-# make demo: set up and run the main job. make test: set up and run the tests. make bench: see CONTRIBUTING.md.
+# make demo: set up and run the main job. make test: set up and run the tests. make bench: set up and
+# run the benchmarks.
 # TORCH=cpu or TORCH=cuda chooses torch's build; by default a machine with an NVIDIA GPU gets CUDA.
 
 PYTHON ?= python3
