@@ -16,6 +16,7 @@ from harness.config.alignment import (
     TiedHeadConfig,
 )
 from harness.config.analysis import AnalyzeConfig, SpectrumConfig, StudyConfig
+from harness.config.approximate import FaissHnswConfig, FaissIvfConfig, SeismicConfig
 from harness.config.commands import (
     EncoderRunConfig,
     ExportConfig,
@@ -84,6 +85,8 @@ __all__ = [
     "EncoderRunConfig",
     "EosPoolingConfig",
     "ExportConfig",
+    "FaissHnswConfig",
+    "FaissIvfConfig",
     "FirstComponentConfig",
     "HybridConfig",
     "IdentityHeadConfig",
@@ -102,6 +105,7 @@ __all__ = [
     "RetrievalConfig",
     "RidgeHeadConfig",
     "RunConfig",
+    "SeismicConfig",
     "SpectrumConfig",
     "SpladePoolingConfig",
     "StudyConfig",

@@ -24,9 +24,17 @@ class RetrievalConfig(ComponentConfig):
     Attributes:
         gives_vectors: Whether the mode gives a text a vector, so that it applies to tasks that do
             not retrieve: see `harness.retrieval.retriever.Vectoriser`.
+        reads_embeddings: Whether embeddings themselves are compared, so that it matters whether
+            the model normalises them.
+        reads_head: Whether the head reads them as tokens.
+        library: The package that searches, whose version can change a score; None where it is
+            this one.
     """
 
     gives_vectors: ClassVar[bool] = False
+    reads_embeddings: ClassVar[bool] = False
+    reads_head: ClassVar[bool] = False
+    library: ClassVar[str | None] = None
 
     def label(self) -> str:
         """A short readable summary, part of the name of the results' folder."""
@@ -47,6 +55,7 @@ class DenseConfig(RetrievalConfig):
     """
 
     gives_vectors: ClassVar[bool] = True
+    reads_embeddings: ClassVar[bool] = True
 
     kind: str = "dense"
     similarity: str = "auto"
@@ -83,6 +92,7 @@ class AlignedSparseConfig(RetrievalConfig):
     """
 
     gives_vectors: ClassVar[bool] = True
+    reads_head: ClassVar[bool] = True
 
     kind: str = "aligned_sparse"
     doc_top_k: int = 256
@@ -191,6 +201,8 @@ class Bm25Config(RetrievalConfig):
         stemmer: A Snowball language, or null for none.
         stopwords: bm25s' stopword list, or null for none.
     """
+
+    library: ClassVar[str | None] = "bm25s"
 
     kind: str = "bm25"
     k1: float = 1.5

@@ -6,14 +6,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import BadInputError
 from harness.files import readable_name
 
 if TYPE_CHECKING:
     from harness.alignment.head import Head
-    from harness.config import RunConfig
+    from harness.config import RetrievalConfig, RunConfig
     from harness.embedding.encoder import TextEncoder
 
 SCORING_VERSION = 1  # raised when a change of the code changes scores
@@ -58,22 +59,22 @@ def experiments(
     for name, mode in config.retrieval.items():
         settings: dict[str, Any] = {"version": SCORING_VERSION, "mode": mode.scored()}
         settings |= (task or {}).get(name, {})
-        kinds = {part.kind for part in _parts(config, name)}
+        parts = _parts(config, name)
         if hasattr(mode, "modes"):
             settings["parts"] = {part: config.retrieval[part].scored() for part in mode.modes}
-        if "bm25" in kinds:
-            settings["bm25s"] = version("bm25s")
-        lexical = kinds == {"bm25"}
+        settings |= {part.library: _version(part.library) for part in parts if part.library}
+        lexical = {part.kind for part in parts} == {"bm25"}
         if not lexical:
             settings["encoder"] = encoder_settings(encoder)
-        if "dense" in kinds:
+        if any(part.reads_embeddings for part in parts):
             settings["normalize"] = encoder.model.normalize
-        if "aligned_sparse" in kinds:
+        reads_head = any(part.reads_head for part in parts)
+        if reads_head:
             settings["head"] = head.identity()
         label = mode.label() if name == mode.kind else f"{name}-{mode.label()}"
         if not lexical:
             label += f"-{config.pooling.kind}"
-        if "aligned_sparse" in kinds:
+        if reads_head:
             label += f"-{config.head.kind}"
             if config.transform.kind != "none":
                 label += f"-{config.transform.kind}"
@@ -98,7 +99,14 @@ def settings_hash(settings: dict[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
-def _parts(config: RunConfig, name: str) -> list[Any]:
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError as error:
+        raise BadInputError(f"{library} is not installed; pip install {library}") from error
+
+
+def _parts(config: RunConfig, name: str) -> list[RetrievalConfig]:
     """The modes that a mode consists of, itself unless it is a fusion."""
     mode = config.retrieval[name]
     return [config.retrieval[part] for part in getattr(mode, "modes", (name,))]

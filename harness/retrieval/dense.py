@@ -37,7 +37,7 @@ class DenseRetriever:
 
     def index(self, corpus: Texts) -> None:
         """See `Retriever`."""
-        self._documents = self._vectors(corpus)
+        self._documents = self.compared(corpus)
         self._equal = EqualRows.of(self._documents)
 
     def tokenise(self, queries: Texts) -> None:
@@ -50,11 +50,11 @@ class DenseRetriever:
 
     def search(self, queries: Texts, top_k: int) -> Ranking:
         """See `Retriever`."""
-        return dense_search(self._vectors(queries), self._documents, top_k, equal=self._equal)
+        return dense_search(self.compared(queries), self._documents, top_k, equal=self._equal)
 
     def rerank(self, queries: Texts, candidates: Ragged, top_k: int) -> Ranking:
         """See `Retriever`."""
-        scores = dense_scores(self._vectors(queries), self._documents, candidates)
+        scores = dense_scores(self.compared(queries), self._documents, candidates)
         return rank_candidates(candidates, scores, top_k)
 
     def prepare(self, texts: Texts) -> None:
@@ -77,5 +77,6 @@ class DenseRetriever:
             index_bytes=self._documents.nbytes,
         )
 
-    def _vectors(self, texts: Texts) -> NDArray[np.float32]:
+    def compared(self, texts: Texts) -> NDArray[np.float32]:
+        """The embeddings whose dot products are the scores: float32 (n, d)."""
         return normalise(texts.embeddings) if self._normalised else texts.embeddings

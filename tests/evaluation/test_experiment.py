@@ -12,11 +12,15 @@ from harness.config import (
     AlignedSparseConfig,
     Bm25Config,
     DenseConfig,
+    FaissHnswConfig,
+    FaissIvfConfig,
     HybridConfig,
     LmHeadConfig,
     MeanPoolingConfig,
     NoTransformConfig,
+    SeismicConfig,
 )
+from harness.errors import BadInputError
 from harness.evaluation.experiment import encoder_settings, experiments, settings_hash
 
 BM25S = version("bm25s")
@@ -172,6 +176,62 @@ def test_a_fusion_of_words_needs_no_model():
     one = found(modes)["hybrid"]
     assert (one.model, one.revision) == ("baseline/bm25s", BM25S)
     assert set(one.settings) == {"version", "mode", "parts", "bm25s"}
+
+
+APPROXIMATE = {
+    "faiss_hnsw": FaissHnswConfig(similarity="cosine"),
+    "faiss_ivf": FaissIvfConfig(nlist=9),
+    "seismic": SeismicConfig(),
+}
+
+
+def test_approximate_modes_are_what_they_approximate_with_settings_and_an_engine():
+    exact, found_ = found(FOUR), found(FOUR | APPROXIMATE)
+    for mode, like, library in (
+        ("faiss_hnsw", "dense", "faiss-cpu"),
+        ("faiss_ivf", "dense", "faiss-cpu"),
+        ("seismic", "aligned_sparse", "pyseismic-lsr"),
+    ):
+        added = {"mode": APPROXIMATE[mode].scored(), library: version(library)}
+        assert found_[mode].settings == exact[like].settings | added
+    names = {mode: found_[mode].folder.rpartition("-")[0] for mode in APPROXIMATE}
+    assert names == {
+        "faiss_hnsw": "faiss_hnsw-cosine-m32-ef128-mean",
+        "faiss_ivf": "faiss_ivf-auto-nlist9-nprobe32-mean",
+        "seismic": "seismic-k256-m0-log1p-l2-idf-cut10-heap0.8-mean-lm_head",
+    }
+
+
+@pytest.mark.parametrize(
+    ("mode", "changed"),
+    [
+        *(("faiss_hnsw", {name: 77}) for name in ("m", "ef_construction", "ef_search", "seed")),
+        *(("faiss_ivf", {name: 77}) for name in ("nlist", "nprobe", "seed")),
+        *(("seismic", {name: 77}) for name in ("n_postings", "min_cluster_size", "query_cut")),
+        *(("seismic", {name: 0.7}) for name in ("centroid_fraction", "summary_energy")),
+        ("seismic", {"heap_factor": 0.7}),
+        ("seismic", {"max_fraction": 2}),
+        ("seismic", {"doc_top_k": 64}),
+    ],
+)
+def test_every_setting_of_an_engine_changes_the_folder(mode, changed):
+    other = type(APPROXIMATE[mode])(**changed)
+    before, after = (found({mode: config})[mode] for config in (type(other)(), other))
+    assert before.folder.rpartition("-")[2] != after.folder.rpartition("-")[2]
+
+
+def test_an_engine_that_is_not_installed(monkeypatch):
+    monkeypatch.setattr(FaissIvfConfig, "library", "no-such-engine")
+    with pytest.raises(BadInputError, match="pip install no-such-engine"):
+        found(APPROXIMATE)
+
+
+def test_a_fusion_of_approximate_modes_reads_what_they_read():
+    modes = APPROXIMATE | {"hybrid": HybridConfig(modes=["faiss_ivf", "seismic"])}
+    settings = found(modes)["hybrid"].settings
+    assert settings["normalize"] is True
+    assert settings["head"] == {"name": "h"}
+    assert {"faiss-cpu", "pyseismic-lsr"} < set(settings)
 
 
 def test_a_task_adds_to_the_settings_of_its_modes():
