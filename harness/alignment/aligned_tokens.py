@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from harness.alignment.equal_rows import EqualRows
+from harness.alignment.top_k import largest, top_k
 from harness.embedding.ragged import Ragged
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from harness.alignment.head import LogitReader
 
 _BLOCK_BYTES = 64 << 20  # of logits at a time: n×V is never held
+_MANY_TEXTS = 1024  # from which on it pays to look for columns that can be left out
+_NARROW = 0.9  # of the columns: if so many or fewer are left, they are copied together
 _PLACED: dict[str, tuple[NDArray[np.float32], torch.Tensor]] = {}  # by device
 
 
@@ -64,19 +67,20 @@ def aligned_tokens(
     k = min(k, len(allowed))
     ids = np.full((count, k), -1, np.int32)
     weights = np.zeros((count, k), np.float32)
-    forbidden = torch.from_numpy(~allowed).to(device)
     equal = EqualRows.of(embeddings, literal)
-    for rows, logits in logit_blocks(head, embeddings, equal.distinct, device):
-        logits.masked_fill_(forbidden, -torch.inf)
-        if literal is not None:
-            own = torch.zeros_like(logits, dtype=torch.bool)
-            block = literal[rows].tocoo()
-            own[_indices(block.row, device), _indices(block.col, device)] = True
-            logits.masked_fill_(~own, -torch.inf)
-        values, columns = _top_k(logits, k)
-        real = values != -torch.inf  # NaN stays, for the caller to refuse
-        ids[rows] = torch.where(real, columns, -1).to(torch.int32).cpu().numpy()
-        weights[rows] = torch.where(real, values, 0.0).cpu().numpy()
+    columns = None
+    if literal is None and len(equal.distinct) >= _MANY_TEXTS and _is_host(device):
+        columns = _contenders(head, allowed, k)
+    reader = head if columns is None else _Columns(head, columns)
+    forbidden = _indices(np.flatnonzero(~allowed if columns is None else []), device)
+    for rows, logits in logit_blocks(reader, embeddings, equal.distinct, device):
+        logits.index_fill_(1, forbidden, -torch.inf)
+        if literal is None:
+            ids[rows], weights[rows] = top_k(logits, k)
+        else:
+            ids[rows], weights[rows] = _largest_own(logits, literal[rows], k)
+    if columns is not None:
+        ids = np.where(ids < 0, np.int32(-1), columns.astype(np.int32)[ids])
     if len(equal.repeats):
         ids, weights = ids[equal.first], weights[equal.first]
     return AlignedTokens(ids, weights)
@@ -99,21 +103,71 @@ def logits_at(
 def logit_blocks(
     head: LogitReader, embeddings: NDArray[np.float32], rows: NDArray[np.int64], device: str
 ) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
-    """Yield (rows, logits) for blocks of the given rows, float32 on the device."""
+    """Yield (rows, logits) for blocks of the given rows, float32 on the device.
+
+    A block's logits are overwritten by the next one's.
+    """
     matrix = None if head.matrix is None else _placed(head.matrix, device)
     bias = None if head.bias is None else torch.from_numpy(np.asarray(head.bias)).to(device)
     size = max(_BLOCK_BYTES // (4 * head.vocabulary), 1)
+    buffer = torch.empty((min(size, len(rows)), head.vocabulary), device=device)
     for start in range(0, len(rows), size):
         block = rows[start : start + size]
         logits = torch.from_numpy(head.project(embeddings[block])).to(device)
         if matrix is not None:
-            logits = logits @ matrix.T
-        yield block, logits if bias is None else logits.add_(bias)
+            out = buffer[: len(block)]  # memory that is new for every block is slow
+            if bias is None:
+                logits = torch.mm(logits, matrix.T, out=out)
+            else:
+                logits = torch.addmm(bias, logits, matrix.T, out=out)
+        elif bias is not None:
+            logits = logits + bias
+        yield block, logits
+
+
+class _Columns:
+    """Some columns of a head that has a matrix; see `LogitReader`."""
+
+    def __init__(self, head: LogitReader, columns: NDArray[np.int64]) -> None:
+        assert head.matrix is not None
+        self.matrix = head.matrix[columns]
+        self.bias = None if head.bias is None else head.bias[columns]
+        self.vocabulary = len(columns)
+        self.project = head.project
+
+
+def _contenders(head: LogitReader, allowed: NDArray[np.bool_], k: int) -> NDArray[np.int64] | None:
+    """The columns that can be among the k of a text; None where most of them can.
+
+    Those without a weight give every text the same logit: only k of them can. A fitted head has
+    one for each token that no document holds.
+    """
+    if head.matrix is None:
+        return None
+    bias = np.zeros(len(allowed), np.float32) if head.bias is None else head.bias
+    constant = allowed & ~head.matrix.any(axis=1) & np.isfinite(bias)
+    numbers = np.flatnonzero(constant)
+    kept = allowed & ~constant
+    kept[numbers[np.argsort(-bias[numbers], kind="stable")[:k]]] = True
+    columns = np.flatnonzero(kept)
+    return columns if k <= len(columns) <= _NARROW * len(allowed) else None
+
+
+def _largest_own(
+    logits: torch.Tensor, own: sparse.csr_array, k: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The k largest logits of each row among its own columns; -inf is none of them."""
+    rows = np.repeat(np.arange(own.shape[0]), np.diff(own.indptr))
+    columns = own.indices.astype(np.int64)
+    device = str(logits.device)
+    values = logits[_indices(rows, device), _indices(columns, device)].cpu().numpy()
+    kept = values != -np.inf
+    return largest(rows[kept], columns[kept], values[kept], len(logits), k)
 
 
 def _placed(matrix: NDArray[np.float32], device: str) -> torch.Tensor:
     """The matrix on the device; the last one stays there, so that a query does not move it anew."""
-    if torch.device(device).type == "cpu":
+    if _is_host(device):
         return torch.from_numpy(np.asarray(matrix))
     kept = _PLACED.get(device)
     if kept is None or kept[0].shape != matrix.shape or not np.may_share_memory(kept[0], matrix):
@@ -125,16 +179,5 @@ def _indices(numbers: NDArray[Any], device: str) -> torch.Tensor:
     return torch.from_numpy(numbers.astype(np.int64)).to(device)
 
 
-def _top_k(logits: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Top k a row, descending, equal values by ascending column whatever the device does."""
-    values, columns = torch.topk(logits, k, dim=1)
-    last = values[:, -1:]
-    tied = (logits == last).sum(dim=1) > (values == last).sum(dim=1)
-    tied &= last[:, 0] != -torch.inf  # what is not allowed needs no order
-    for row in torch.nonzero(tied).flatten().tolist():  # rare: a tie across the k-th place
-        order = torch.sort(logits[row], descending=True, stable=True).indices[:k]
-        values[row], columns[row] = logits[row][order], order
-    by_column = torch.sort(columns, dim=1).indices
-    values, columns = values.gather(1, by_column), columns.gather(1, by_column)
-    by_value = torch.sort(values, dim=1, descending=True, stable=True).indices
-    return values.gather(1, by_value), columns.gather(1, by_value)
+def _is_host(device: str) -> bool:
+    return torch.device(device).type == "cpu"

@@ -25,7 +25,7 @@ class FitRecord:
         documents: Texts that it was fitted on.
         width: Columns of its design matrix, the constant one included.
         nonzeros: Non-zero entries of the target matrix.
-        vocabulary: Columns of the target matrix.
+        vocabulary: Columns of the target matrix that hold any; of the others nothing is learned.
         seconds: Wall time of the fit when it was computed.
         regularisation: λ.
         chosen: Whether λ was chosen on the corpus.

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from harness.alignment.ridge_fit import RidgeSums, design
+from harness.alignment.ridge_fit import RidgeSums, design, product
 
 STRENGTHS = tuple(float(f"{value:.2g}") for value in np.logspace(-2, 2, 13))
 CRITERIA = ("self_retrieval", "loo", "gcv")
@@ -71,7 +71,7 @@ def regularisation_losses(
     """
     tried = tuple(strengths)
     if criterion == "gcv":
-        return Losses(tried, np.array([_gcv(sums, strength) for strength in tried]))
+        return Losses(tried, _gcv(sums, tried))
     rng = np.random.default_rng(seed)
     rows = np.arange(len(embeddings))
     if len(rows) > _SAMPLE:
@@ -79,10 +79,9 @@ def regularisation_losses(
     own = targets[rows]
     sample = _Sample(sums, embeddings[rows], own)
     if criterion == "loo":
-        values = np.array([sample.error(strength) for strength in tried])
-        return Losses(tried, values, len(rows), int(own.nnz))
+        return Losses(tried, sample.errors(tried), len(rows), int(own.nnz))
     queries = own_words(own, _QUERY_TERMS, rng)
-    values = np.array([-sample.self_retrieval(strength, queries) for strength in tried])
+    values = -sample.self_retrieval(tried, queries)
     return Losses(tried, values, len(rows), int(own.nnz), int(queries.nnz))
 
 
@@ -102,14 +101,18 @@ class _Sample:
     def __init__(
         self, sums: RidgeSums, embeddings: NDArray[np.float32], targets: sparse.csr_array
     ) -> None:
-        self._values, vectors = sums.spectrum
+        self._values, self._vectors = sums.spectrum
+        self._moments = sums.moments
         self._targets = targets
-        self._moments = sums.moments @ vectors  # (V, d + 1)
-        self._covariance = self._moments.T @ self._moments
-        self._places = design(embeddings) @ vectors
+        self._covariance = _turned_covariance(sums)
+        self._places = product(design(embeddings), self._vectors)
         exact = targets.astype(np.float64)  # what is left of a row that is fitted closely is small
         self._energies = np.asarray(exact.multiply(exact).sum(axis=1))
-        self._reads = np.asarray(targets @ self._moments, np.float64)  # y_i · moments
+        self._reads = self._read(targets)
+
+    def _read(self, rows: sparse.csr_array) -> NDArray[np.float64]:
+        """Rows over the V terms times the moments, in the eigenbasis: (rows, d + 1)."""
+        return product(np.asarray(rows @ self._moments, np.float64), self._vectors)
 
     def _predicted(
         self, strength: float
@@ -118,42 +121,64 @@ class _Sample:
         scaled = self._places / (self._values + strength)
         leverage = np.minimum((self._places * scaled).sum(axis=1), 1 - 1e-9)
         agreement = (self._reads * scaled).sum(axis=1)
-        norms = ((scaled @ self._covariance) * scaled).sum(axis=1)
+        norms = (product(scaled, self._covariance) * scaled).sum(axis=1)
         return leverage, agreement, np.maximum(norms, 0.0), scaled
 
-    def error(self, strength: float) -> float:
-        """Mean squared error of each document's weights, predicted without it."""
-        leverage, agreement, norms, _ = self._predicted(strength)
-        errors = (self._energies - 2 * agreement + norms) / (1 - leverage) ** 2
-        return float(errors.mean())
+    def errors(self, strengths: Sequence[float]) -> NDArray[np.float64]:
+        """Mean squared error of each document's weights, predicted without it, for each λ."""
+        found = []
+        for strength in strengths:
+            leverage, agreement, norms, _ = self._predicted(strength)
+            errors = (self._energies - 2 * agreement + norms) / (1 - leverage) ** 2
+            found.append(errors.mean())
+        return np.array(found)
 
-    def self_retrieval(self, strength: float, queries: sparse.csr_array) -> float:
-        """Mean 1/log2(1 + rank) of the document that a query's words were drawn from.
+    def self_retrieval(
+        self, strengths: Sequence[float], queries: sparse.csr_array
+    ) -> NDArray[np.float64]:
+        """Mean 1/log2(1 + rank) of the document that a query's words were drawn from, for each λ.
 
         It is scored as predicted without itself, ŷ⁻ = (ŷ − l·y)/(1 − l) with its leverage l, the
         others as they are; all by L2-normalised weights.
 
         Args:
-            strength: λ.
+            strengths: The λ.
             queries: Query weights, CSR (sample, V), row i of document i.
         """
-        leverage, agreement, norms, scaled = self._predicted(strength)
-        scores = np.asarray(queries @ self._moments) @ scaled.T
+        reads = self._read(queries)
         own_words = np.asarray(queries.multiply(self._targets).sum(axis=1), np.float64)
-        without = (np.diag(scores) - leverage * own_words) / (1 - leverage)
-        left_out = norms - 2 * leverage * agreement + leverage**2 * self._energies
-        without /= np.sqrt(np.maximum(left_out, 1e-24)) / (1 - leverage)
-        scores /= np.sqrt(np.maximum(norms, 1e-24))[None, :]
-        np.fill_diagonal(scores, -np.inf)
-        ranks = 1 + (scores >= without[:, None]).sum(axis=1)
         asked = np.diff(queries.indptr) > 0
-        return float((1 / np.log2(1 + ranks[asked])).mean()) if asked.any() else 0.0
+        found = np.zeros(len(strengths))
+        if not asked.any():
+            return found
+        for place, strength in enumerate(strengths):
+            leverage, agreement, norms, scaled = self._predicted(strength)
+            scores = product(reads, scaled.T)
+            without = (np.diag(scores) - leverage * own_words) / (1 - leverage)
+            left_out = norms - 2 * leverage * agreement + leverage**2 * self._energies
+            without /= np.sqrt(np.maximum(left_out, 1e-24)) / (1 - leverage)
+            scores /= np.sqrt(np.maximum(norms, 1e-24))[None, :]
+            np.fill_diagonal(scores, -np.inf)
+            ranks = 1 + np.count_nonzero(scores >= without[:, None], axis=1)
+            found[place] = (1 / np.log2(1 + ranks[asked])).mean()
+        return found
 
 
-def _gcv(sums: RidgeSums, strength: float) -> float:
+def _gcv(sums: RidgeSums, strengths: Sequence[float]) -> NDArray[np.float64]:
     """Generalised cross-validation: the residual over the squared share of free dimensions."""
-    values, vectors = sums.spectrum
-    energies = np.square(sums.moments @ vectors).sum(axis=0)
-    residual = sums.energy - (energies * (values + 2 * strength) / (values + strength) ** 2).sum()
-    free = 1 - (values / (values + strength)).sum() / sums.documents
-    return float(residual / sums.documents / max(free, 1e-9) ** 2)
+    values, _ = sums.spectrum
+    energies = np.diag(_turned_covariance(sums))
+    found = []
+    for strength in strengths:
+        shares = (values + 2 * strength) / (values + strength) ** 2
+        residual = sums.energy - (energies * shares).sum()
+        free = 1 - (values / (values + strength)).sum() / sums.documents
+        found.append(residual / sums.documents / max(free, 1e-9) ** 2)
+    return np.array(found)
+
+
+def _turned_covariance(sums: RidgeSums) -> NDArray[np.float64]:
+    """momentsᵀ · moments in the eigenbasis of XᵀX: (d + 1, d + 1)."""
+    _, vectors = sums.spectrum
+    covariance = product(sums.moments.T, sums.moments)
+    return product(vectors.T, product(covariance, vectors))

@@ -180,6 +180,11 @@ class RidgeHead:
             frequency = np.bincount(counts.indices, minlength=counts.shape[1])
             counts = token_counts(tokens, allowed & (frequency >= self.config.min_documents))
         targets = ridge_targets(counts, self.config.target)
+        vocabulary = targets.shape[1]
+        learned = np.flatnonzero(
+            np.bincount(targets.indices)
+        )  # a term that no document holds has the weight 0
+        targets = targets[:, learned]
         sums = RidgeSums.of(inputs, targets)
         strength = self.config.regularisation
         choice: dict[str, Any] = {}
@@ -195,7 +200,8 @@ class RidgeHead:
                 "query_nonzeros": losses.query_nonzeros,
             }
             strength = losses.best
-        weights = sums.weights(strength)
+        weights = np.zeros((sums.gram.shape[0], vocabulary), np.float32)
+        weights[:, learned] = sums.weights(strength)
         record = FitRecord(
             documents=len(corpus),
             width=len(weights),

@@ -1,7 +1,8 @@
 """Ridge regression from embeddings to token weights, from sums over documents (paper section 7).
 
 W = (XᵀX + λI)⁻¹ XᵀY. The sums XᵀX and XᵀY are all that is kept of the documents, so shards are
-summed apart and added; Y stays sparse; everything is summed and solved in float64.
+summed apart and added; Y stays sparse; everything is summed and solved in float64. Dense products
+are torch's: NumPy's threads would fight the model's.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import scipy.linalg
+import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -51,8 +52,9 @@ class RidgeSums:
         moments = np.zeros((targets.shape[1], width + 1))
         for start in range(0, count, _BLOCK):
             x = design(embeddings[start : start + _BLOCK])
-            gram += x.T @ x
-            moments += targets[start : start + _BLOCK].T @ x
+            gram += product(x.T, x)
+            # By rows of Yᵀ: each is summed up where it lies, not all of them document by document.
+            moments += targets[start : start + _BLOCK].T.tocsr() @ x
         energy = float(np.square(targets.data, dtype=np.float64).sum())
         return cls(gram, moments, energy, count, int(targets.nnz))
 
@@ -75,31 +77,33 @@ class RidgeSums:
         Raises:
             BadInputError: If λ is too small for a solution in float64.
         """
-        gram = self.gram.copy()
-        gram[np.diag_indices_from(gram)] += regularisation
-        try:
-            factor = scipy.linalg.cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
-        except np.linalg.LinAlgError as error:
+        gram = torch.from_numpy(self.gram).clone()
+        gram.diagonal().add_(regularisation)
+        factor, failed = torch.linalg.cholesky_ex(gram)
+        if failed:
             raise BadInputError(
                 f"head.regularisation={regularisation:g} is too small for these embeddings; "
                 "raise it"
-            ) from error
-        solved: NDArray[np.float64] = scipy.linalg.cho_solve(
-            factor, self.moments.T, check_finite=False
-        )
+            )
+        solved = torch.cholesky_solve(torch.from_numpy(self.moments).T, factor).numpy()
         # In the layout of a fit that is read back: a product's last bits depend on it.
         return solved.astype(np.float32, order="C")
 
     @cached_property
     def spectrum(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Eigenvalues of XᵀX, float64 (d + 1,), at least 0, and its eigenvectors as columns."""
-        values, vectors = np.linalg.eigh(self.gram)
-        return np.maximum(values, 0.0), vectors
+        values, vectors = torch.linalg.eigh(torch.from_numpy(self.gram))
+        return np.maximum(values.numpy(), 0.0), vectors.numpy()
 
 
 def design(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
     """X: the embeddings and a constant column, float64 (n, d + 1)."""
     return np.hstack([embeddings.astype(np.float64), np.ones((len(embeddings), 1))])
+
+
+def product(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The matrix product, by torch."""
+    return (torch.from_numpy(left) @ torch.from_numpy(right)).numpy()
 
 
 def ridge_weights(

@@ -57,11 +57,11 @@ def fit_choice_flops(
 ) -> float:
     """Return the FLOPs of choosing λ by a closed form in the eigenbasis of XᵀX.
 
-    `eigh_flops`, then 2·V·d² to turn the moments XᵀY: for ``gcv`` once a λ, which is all it takes.
-    The others turn them once, multiply them with themselves (2·V·d²), turn the sample (2·m·d²) and
-    multiply its targets with them (2·nnz·d). For each λ the predictions' norms take 2·m·d², and
-    three products of rows with rows 6·m·d. ``self_retrieval`` adds, for each λ, the queries' own
-    product 2·q·d and all scores, 2·m²·d.
+    `eigh_flops`, then the moments XᵀY times themselves, 2·V·d², and this turned from both sides,
+    4·d³: all that ``gcv`` takes, whatever is tried. The others turn the sample's places and what it
+    reads of the moments, 2·m·d² each after 2·nnz·d for reading. For each λ the predictions' norms
+    take 2·m·d², and three products of rows with rows 6·m·d. ``self_retrieval`` adds what queries
+    read, 2·q·d and 2·m·d² once, and all scores, 2·m²·d for each λ.
 
     Args:
         criterion: ``gcv``, ``loo`` or ``self_retrieval``.
@@ -75,15 +75,17 @@ def fit_choice_flops(
     Raises:
         ValueError: The criterion is unknown.
     """
-    turned = 2 * vocabulary_size * width**2
+    covariance = 2 * vocabulary_size * width**2 + 4 * width**3
     if criterion == "gcv":
-        return eigh_flops(width) + strengths * turned
+        return eigh_flops(width) + covariance
     if criterion not in ("loo", "self_retrieval"):
         raise ValueError(f"criterion {criterion!r} is unknown; use gcv, loo or self_retrieval")
-    once = 2 * turned + 2 * sample * width**2 + 2 * sample_nonzeros * width
-    each = 2 * sample * width**2 + 3 * 2 * sample * width
+    turned = 2 * sample * width**2
+    once = covariance + 2 * turned + 2 * sample_nonzeros * width
+    each = turned + 3 * 2 * sample * width
     if criterion == "self_retrieval":
-        each += 2 * query_nonzeros * width + 2 * sample**2 * width
+        once += turned + 2 * query_nonzeros * width
+        each += 2 * sample**2 * width
     return eigh_flops(width) + once + strengths * each
 
 

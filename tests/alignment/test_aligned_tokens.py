@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
 from harness.alignment import aligned_tokens as module
 from harness.alignment.aligned_tokens import aligned_tokens, logits_at
+from harness.alignment.top_k import top_k
 from harness.embedding.ragged import Ragged
 
 
@@ -146,21 +146,93 @@ def test_a_row_larger_than_a_block_is_a_block(matrix_head, monkeypatch):
     assert found.ids.tolist() == [[0], [1], [2]]
 
 
-def test_padding_is_not_taken_for_a_tie(matrix_head, monkeypatch):
-    """In a literal scope nearly all texts have fewer tokens than K; none is sorted in full."""
-    sorted_shapes = []
-    sort = torch.sort
+class TestColumnsWithoutAWeight:
+    """Many texts are read by the columns alone that can be among their tokens."""
 
-    def record(values, *args, **kwargs):
-        sorted_shapes.append(tuple(values.shape))
-        return sort(values, *args, **kwargs)
+    @pytest.fixture(autouse=True)
+    def many(self, monkeypatch):
+        monkeypatch.setattr(module, "_MANY_TEXTS", 1)
 
-    monkeypatch.setattr(torch, "sort", record)
-    head = matrix_head(np.random.default_rng(0).standard_normal((400, 3)))
-    embeddings = np.random.default_rng(1).standard_normal((25, 3)).astype(np.float32)
-    literal = sparse.csr_array(np.eye(25, 400, dtype=np.float32))
-    aligned_tokens(head, embeddings, 8, allowed=everything(400), literal=literal)
-    assert set(sorted_shapes) == {(25, 8)}
+    @pytest.fixture
+    def widths(self, monkeypatch):
+        """How many columns each selection was made from."""
+        found = []
+
+        def record(logits, k):
+            found.append(logits.shape[1])
+            return top_k(logits, k)
+
+        monkeypatch.setattr(module, "top_k", record)
+        return found
+
+    @given(data=st.data())
+    def test_equals_a_sort_of_all_logits(self, matrix_head, data):
+        rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+        texts, size, k = data.draw(
+            st.tuples(st.integers(1, 12), st.integers(1, 40), st.integers(1, 45))
+        )
+        matrix = rng.integers(-2, 3, (size, 2)).astype(np.float32)
+        matrix[rng.random(size) < 0.6] = 0
+        bias = rng.integers(-2, 3, size).astype(np.float32) if data.draw(st.booleans()) else None
+        embeddings = rng.integers(-2, 3, (texts, 2)).astype(np.float32)
+        allowed = rng.random(size) < 0.8
+        found = aligned_tokens(matrix_head(matrix, bias), embeddings, k, allowed=allowed)
+        logits = embeddings @ matrix.T + (0 if bias is None else bias)
+        ids, weights = brute(logits, k, allowed)
+        np.testing.assert_array_equal(found.ids, ids)
+        np.testing.assert_array_equal(found.weights, weights)
+
+    def test_all_but_the_k_first_are_left_out(self, matrix_head, widths):
+        """Five columns differ between texts, two of which are not allowed; K are added."""
+        matrix = np.zeros((30, 2), np.float32)
+        matrix[[3, 9, 20, 21, 29]] = [[1, 0], [0, 1], [2, 2], [5, 5], [-1, 3]]
+        allowed = everything(30)
+        allowed[[9, 21]] = False
+        embeddings = np.array([[1, 0], [-1, -1]], np.float32)
+        found = aligned_tokens(matrix_head(matrix), embeddings, 4, allowed=allowed)
+        assert widths == [3 + 4]
+        assert found.ids.tolist() == [[20, 3, 0, 1], [0, 1, 2, 4]]
+        assert found.weights.tolist() == [[2, 1, 0, 0], [0, 0, 0, 0]]
+
+    def test_of_equal_logits_the_largest_bias_comes_first(self, matrix_head, widths):
+        matrix = np.zeros((30, 1), np.float32)
+        bias = np.zeros(30, np.float32)
+        bias[[7, 12, 13]] = [1, 2, 2]
+        found = aligned_tokens(
+            matrix_head(matrix, bias), np.ones((1, 1), np.float32), 4, allowed=everything(30)
+        )
+        assert widths == [4]
+        assert found.ids.tolist() == [[12, 13, 7, 0]]
+
+    @pytest.mark.parametrize("full", [27, 28])
+    def test_nothing_is_copied_to_leave_out_a_few(self, matrix_head, widths, full):
+        matrix = np.zeros((30, 1), np.float32)
+        matrix[:full] = 1
+        aligned_tokens(matrix_head(matrix), np.ones((1, 1), np.float32), 1, allowed=everything(30))
+        assert widths == [30]
+
+    def test_a_bias_that_is_no_number_is_kept_for_the_caller_to_refuse(self, matrix_head):
+        matrix, bias = np.zeros((30, 1), np.float32), np.zeros(30, np.float32)
+        bias[11] = np.nan
+        found = aligned_tokens(
+            matrix_head(matrix, bias), np.ones((1, 1), np.float32), 2, allowed=everything(30)
+        )
+        assert np.isnan(found.weights).any()
+
+    def test_a_head_without_a_matrix_is_read_as_it_is(self, matrix_head, widths):
+        head = matrix_head(np.eye(30))
+        head.matrix = None
+        found = aligned_tokens(head, np.eye(1, 30, 5, dtype=np.float32), 2, allowed=everything(30))
+        assert widths == [30]
+        assert found.ids.tolist() == [[5, 0]]
+
+
+def test_a_few_texts_are_read_by_all_columns(matrix_head, monkeypatch):
+    """Looking for columns to leave out takes longer than reading them for one query."""
+    monkeypatch.setattr(module, "_contenders", None)
+    head = matrix_head(np.zeros((30, 1)))
+    found = aligned_tokens(head, np.ones((1, 1), np.float32), 2, allowed=everything(30))
+    assert found.ids.tolist() == [[0, 1]]
 
 
 def test_nan_and_infinite_logits_are_kept_for_the_caller_to_refuse(matrix_head):

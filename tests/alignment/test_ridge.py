@@ -155,10 +155,18 @@ def test_fit_without_special_tokens(fitted):
     np.testing.assert_allclose(head.bias, weights[-1], atol=1e-6)
     np.testing.assert_array_equal(head.project(np.array(EMBEDDINGS, np.float32)), x)
     record = head.fit_record
-    assert (record.documents, record.width, record.vocabulary) == (4, 3, 6)
+    assert (record.documents, record.width, record.vocabulary) == (4, 3, 4)  # 1 to 4 are learned
     assert record.nonzeros == 5
     assert record.seconds > 0
     assert (record.regularisation, record.chosen) == (0.1, False)
+
+
+def test_texts_without_a_token_teach_nothing(fitted):
+    head = fitted(tokens=[[], [0]], regularisation="self_retrieval")
+    assert head.matrix.shape == (6, 2)
+    assert not head.matrix.any()
+    assert not head.bias.any()
+    assert (head.fit_record.vocabulary, head.fit_record.nonzeros) == (0, 0)
 
 
 def test_a_fit_and_what_is_read_back_of_it_multiply_alike():
