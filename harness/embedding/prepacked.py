@@ -36,12 +36,12 @@ class PrepackedLinear(nn.Module):
         """Take over a layer's weights.
 
         Args:
-            linear: The layer; its weight is copied into oneDNN's layout.
+            linear: The layer; its weight is copied into oneDNN's layout, its bias as it is.
             activation: oneDNN's name of what is applied to the product, and its variant.
         """
         super().__init__()
         self._weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), _HINT)
-        self._bias = None if linear.bias is None else linear.bias.detach()
+        self._bias = None if linear.bias is None else linear.bias.detach().clone()
         self._activation = activation
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
@@ -83,6 +83,9 @@ def prepack(network: nn.Module) -> None:
                 setattr(module, activation, nn.Identity())
             else:
                 setattr(module, name, PrepackedLinear(child))
+    # What is left may be a view of the mapped weights file, which would stay in memory with it.
+    for parameter in network.parameters():
+        parameter.data = parameter.data.clone()
 
 
 def _fusible(module: nn.Module) -> Iterator[tuple[str, tuple[str, tuple[str, str]]]]:

@@ -171,6 +171,7 @@ class TransformersBackend:
         lengths = prompts.ids.lengths
         order = longest_first(lengths)
         descending = lengths[order]
+        self._tell_of_a_faster_dtype(int(lengths.sum()))
         budget = self._budget(int(lengths.sum()))
         under_way: deque[Callable[[], Batch]] = deque()
         start = 0

@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from harness.config import ModelConfig, TransformersBackendConfig, build
-from harness.config import parse_component as parse
+from harness.config import ModelConfig
+from harness.embedding.devices import fastest_dtype
 from harness.embedding.model import EmbeddingModel
-from harness.embedding.prompts import Layout, Prompts, tokenise
-from harness.embedding.ragged import Ragged
+from harness.embedding.prompts import Layout, tokenise
 from harness.embedding.transformers_backend import TransformersBackend
 from harness.errors import BadInputError
+from tests.embedding.passes import backend, close, embedded, prompts_of
 
 TEXTS = [
     "",
@@ -65,43 +65,9 @@ TEXTS = [
 ]
 
 
-def backend(folder, pooling="mean", cls=TransformersBackend, **options):
-    model = EmbeddingModel(ModelConfig(path=str(folder)))
-    return cls(
-        TransformersBackendConfig(**options),
-        model=model,
-        pooling=build(parse("pooling", {"kind": pooling}, where="pooling")),
-    )
-
-
-def prompts_of(rows, starts=None, stops=None):
-    ids = Ragged.from_rows(rows)
-    return Prompts(
-        ids,
-        np.zeros(len(rows), np.int64) if starts is None else np.array(starts),
-        ids.lengths if stops is None else np.array(stops),
-    )
-
-
 def tokenised(folder, texts, max_length=None):
     model = EmbeddingModel(ModelConfig(path=str(folder), max_length=max_length))
     return tokenise(model.tokenizer, texts, Layout(max_length=model.max_length))
-
-
-def embedded(backend, prompts, *, include_instruction=True):
-    """All embeddings in the prompts' order; every row must come once."""
-    result, seen = {}, []
-    for rows, vectors, _ in backend.embed(prompts, include_instruction=include_instruction):
-        assert vectors.dtype == np.float32
-        seen += rows.tolist()
-        result.update(zip(rows.tolist(), vectors, strict=True))
-    assert sorted(seen) == list(range(len(prompts.ids)))
-    return np.array([result[row] for row in range(len(seen))])
-
-
-def close(found, expected):
-    """Equal within 1e-5; unnormalised numbers above 1 within 1e-5 of their size."""
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def alone(folder, ids):
@@ -194,6 +160,54 @@ def test_batches_come_longest_first_and_count_their_padding(tiny_llama, attentio
     batches = list(each.embed(prompts, include_instruction=True))
     assert [rows.tolist() for rows, _, _ in batches] == [[1], [2, 0, 3]]
     assert [tokens for _, _, tokens in batches] == computed
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="only a GPU is read back from late")
+@pytest.mark.parametrize("attention", ["auto", "sdpa"])
+def test_what_is_read_back_late_is_each_texts_own(tiny_llama, attention):
+    rng = np.random.default_rng(8)
+    rows = [rng.integers(0, 60, length).tolist() for length in rng.integers(0, 60, 400)]
+    options = {"attention": attention, "dtype": "float32"}
+    on_gpu = backend(tiny_llama, device="cuda", token_budget=300, **options)
+    batches = list(on_gpu.embed(prompts_of(rows), include_instruction=True))
+    assert len(batches) > 20
+    lengths = [len(rows[row]) for batch, _, _ in batches for row in batch]
+    assert lengths == sorted(lengths, reverse=True)
+    expected = embedded(backend(tiny_llama, device="cpu", **options), prompts_of(rows))
+    found = embedded(on_gpu, prompts_of(rows))  # each text once
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
+    for batch, vectors, _ in batches:  # which no later batch has written over
+        np.testing.assert_allclose(vectors, found[batch], rtol=0, atol=1e-5)
+
+
+class TestFasterDtype:
+    """A CPU with instructions for bfloat16 that a long pass in float32 does not use."""
+
+    @pytest.fixture(scope="class")
+    def long(self):
+        return prompts_of([[5] * 50] * 2000)  # 100,000 tokens
+
+    def told(self, capsys):
+        return " ".join(capsys.readouterr().err.split())
+
+    def test_told_once(self, tiny_llama, long, capsys):
+        each = backend(tiny_llama, device="cpu")
+        list(each.embed(long, include_instruction=True))
+        fastest = fastest_dtype("cpu")
+        advice = f"this processor multiplies {fastest} several times as fast as float32"
+        assert (advice in self.told(capsys)) == (fastest != "float32")
+        list(each.embed(long, include_instruction=True))
+        assert self.told(capsys) == ""
+
+    @pytest.mark.parametrize("dtype", ["fastest", "float32", "bfloat16"])
+    def test_not_told_of_a_dtype_that_was_asked_for(self, tiny_llama, long, capsys, dtype):
+        list(backend(tiny_llama, device="cpu", dtype=dtype).embed(long, include_instruction=True))
+        assert self.told(capsys) == ""
+
+    def test_not_told_of_a_short_pass(self, tiny_llama, long, capsys):
+        short = long.select(np.arange(1999))
+        list(backend(tiny_llama, device="cpu").embed(short, include_instruction=True))
+        assert self.told(capsys) == ""
 
 
 def test_no_prompts_load_no_model(tmp_path):

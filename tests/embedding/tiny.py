@@ -207,6 +207,7 @@ ENCODERS = {
     "bert": Architecture(transformers.BertConfig, "bert", _BERT),
     "roberta": Architecture(transformers.RobertaConfig, "roberta", _ROBERTA),
     "xlm-roberta": Architecture(transformers.XLMRobertaConfig, "roberta", _ROBERTA),
+    "camembert": Architecture(transformers.CamembertConfig, "roberta", _ROBERTA),
     "mpnet": Architecture(transformers.MPNetConfig, "roberta", _ROBERTA),
     "distilbert": Architecture(
         transformers.DistilBertConfig,
