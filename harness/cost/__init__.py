@@ -1,1 +1,1 @@
-"""FLOPs, latency, memory and hardware: pure measurements that know nothing of models."""
+"""FLOPs, latency, memory, energy and hardware: pure measurements that know nothing of models."""
