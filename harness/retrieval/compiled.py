@@ -10,6 +10,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
+_njit: Any = njit  # its types know no `_nrt`
 
 
 def compiled(function: F) -> F:
@@ -18,10 +19,22 @@ def compiled(function: F) -> F:
     What was compiled is kept on disk for the next process, where numba finds a folder that it can
     write to.
     """
+    return _compiled(function)
+
+
+def inner(function: F) -> F:
+    """Compile a function that only compiled ones call, and that makes no array.
+
+    Nothing counts references to its arrays, which would cost more than a short loop.
+    """
+    return _compiled(function, _nrt=False)
+
+
+def _compiled(function: F, **options: Any) -> F:
     try:
-        return cast(F, njit(nogil=True, cache=True)(function))
+        return cast(F, _njit(nogil=True, cache=True, **options)(function))
     except RuntimeError:  # no such folder: each process compiles for itself
-        return cast(F, njit(nogil=True)(function))
+        return cast(F, _njit(nogil=True, **options)(function))
 
 
 def _prefetch(context: Any, array: Any, place: Any) -> Any:

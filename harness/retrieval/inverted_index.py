@@ -101,29 +101,20 @@ class InvertedIndex:
 
     def _search(self, queries: Rows, start: int, end: int, found: Ranking) -> None:
         """Fill some rows of a ranking."""
-        search_one, unpack = self._kernels.search_one, self._kernels.unpack
-        k = found.documents.shape[1]
         try:
             zeros = self._spare.pop()
         except IndexError:  # there is one for each thread that was ever at work
             zeros = self._zeros()
-        keys = np.empty(min(4 * k + 1024, self.documents + 1), np.int64)
-        scratch = self._kernels.Scratch(*zeros, keys)
-        for row, (first, last) in enumerate(pairwise(queries.offsets[start : end + 1].tolist())):
-            tokens, weights = queries.tokens[first:last], queries.weights[first:last]
-            count = search_one(tokens, weights, self._postings, k, scratch)
-            if count < 0:
-                raise BadInputError(
-                    "a query's score of a document is NaN or too large for float32; use "
-                    "backend.dtype=float32 or check the weights"
-                )
-            best = keys[:count]
-            best.sort()
-            unpack(best[:k], found.documents[start + row], found.scores[start + row])
+        ranking = found.documents, found.scores
+        if not self._kernels.search_rows(queries, (start, end), self._postings, zeros, ranking):
+            raise BadInputError(
+                "a query's score of a document is NaN or too large for float32; use "
+                "backend.dtype=float32 or check the weights"
+            )
         self._spare.append(zeros)
 
     def _zeros(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """What one search works in beside its keys; see `Scratch`."""
+        """What one search works in; see `search_rows`."""
         group = self._kernels.GROUP
         groups = -(-min(self._postings.block, self.documents) // group)
         return np.zeros((groups, group), np.float32), np.zeros(self._kernels.BINS, np.int32)

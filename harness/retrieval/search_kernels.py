@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.retrieval.compiled import compiled, lowest_bit, prefetch
+from harness.retrieval.compiled import compiled, inner, lowest_bit, prefetch
 from harness.retrieval.postings import Postings, Rows
 
 GROUP = 64  # documents that are passed over together; a block has a multiple of it
@@ -25,20 +25,6 @@ _GATHERED = 512  # scores gathered before the limit is moved
 _AHEAD = 512  # postings of the next list that are fetched early
 _ANY = -(1 << 31)  # what no score's bits are below
 _LARGEST = float(np.finfo(np.float32).max)
-
-
-class Scratch(NamedTuple):
-    """What a search works in.
-
-    Attributes:
-        sums: Zeros for a block's documents, (groups, GROUP); zeros again afterwards.
-        bins: Zeros (BINS,); zeros again afterwards.
-        keys: Longer than all documents, or at least twice as long as the ranking.
-    """
-
-    sums: NDArray[np.float32]
-    bins: NDArray[np.int32]
-    keys: NDArray[np.int64]
 
 
 class _Terms(NamedTuple):
@@ -57,9 +43,9 @@ class _Best(NamedTuple):
     """The best documents so far.
 
     Attributes:
-        k: How many are wanted.
+        k: How many are wanted, at least 1.
         bits: The sums of a block's documents as integers: int32 (groups, GROUP).
-        keys: Those kept.
+        keys: Those kept; room for all documents and one more, or for at least 2·k.
         bins: How many were seen within the limit, by score.
         gathered: Scores to be looked at: their bits, and places in the block.
         state: How many keys are kept; the limit, which they are below; the lowest bin that is
@@ -77,54 +63,61 @@ class _Best(NamedTuple):
 
 
 @compiled
-def search_one(
-    tokens: NDArray[np.int32],
-    weights: NDArray[np.float32],
+def search_rows(
+    queries: Rows,
+    rows: tuple[int, int],
     postings: Postings,
-    k: int,
-    scratch: Scratch,
-) -> int:
-    """Find one query's best documents, those with a score of 0 left out.
+    zeros: tuple[NDArray[np.float32], NDArray[np.int32]],
+    found: tuple[NDArray[np.int32], NDArray[np.float32]],
+) -> bool:
+    """Find the best documents of some queries, those with a score of 0 left out.
 
     Args:
-        tokens: Of the query, ascending.
-        weights: Theirs.
+        queries: Tokens ascend in each.
+        rows: The first of them, and what the last is before.
         postings: What is searched.
-        k: Ranks to keep, at least 1.
-        scratch: Changed.
+        zeros: For the sums of a block's documents, (groups, GROUP), and for bins, (BINS,); zeros
+            again afterwards.
+        found: A ranking's documents and scores, int32 and float32 (queries, k); filled.
 
     Returns:
-        How many keys `scratch.keys` begins with, in no order, the best k among them; -1 if a score
-        could be NaN or overflow.
+        Whether no score could be NaN or too large for float32.
     """
-    bound = 0.0
-    for weight in weights:
-        bound += abs(weight) * postings.largest
-    if not bound <= _LARGEST:
-        return -1
-    terms = _terms(tokens, weights, postings)
+    sums, bins = zeros
+    documents, scores = found
+    k = documents.shape[1]
     best = _Best(
         k,
-        scratch.sums.view(np.int32),
-        scratch.keys,
-        scratch.bins,
+        sums.view(np.int32),
+        np.empty(min(4 * k + 1024, postings.documents + 1), np.int64),
+        bins,
         np.empty(2 * _GATHERED, np.int64),
-        np.array([0, np.iinfo(np.int64).max, BINS, -1, 0, _ANY]),
+        np.empty(6, np.int64),
     )
+    for row in range(rows[0], rows[1]):
+        own = slice(queries.offsets[row], queries.offsets[row + 1])
+        tokens, weights = queries.tokens[own], queries.weights[own]
+        bound = 0.0
+        for weight in weights:
+            bound += abs(weight) * postings.largest
+        if not bound <= _LARGEST:
+            return False
+        _search(_terms(tokens, weights, postings), postings, sums, best)
+        _rank(best, documents[row], scores[row].view(np.int32))
+    return True
+
+
+@inner
+def _search(terms: _Terms, postings: Postings, sums: NDArray[np.float32], best: _Best) -> None:
+    """Keep the keys of a query's best documents, and perhaps of some more."""
+    best.state[:] = (0, np.iinfo(np.int64).max, BINS, -1, 0, _ANY)
     for base in range(0, postings.documents, postings.block):
-        touched = _add(terms, postings, base // postings.block, scratch.sums)
+        touched = _add(terms, postings, base // postings.block, sums)
         if touched * _SPARSE < postings.block:
             _read_postings(terms, postings, base, best)
         else:
             groups = (min(postings.block, postings.documents - base) + GROUP - 1) // GROUP
             _read_all(groups, base, best)
-    kept, limit, lowest, highest = best.state[0], best.state[1], best.state[2], best.state[3]
-    best.bins[lowest : highest + 1] = 0
-    found = 0
-    for place in range(kept):
-        best.keys[found] = best.keys[place]
-        found += best.keys[place] < limit
-    return found
 
 
 @compiled
@@ -150,14 +143,14 @@ def _terms(tokens: NDArray[np.int32], weights: NDArray[np.float32], postings: Po
     return _Terms(lists[:terms], factors[:terms])
 
 
-@compiled
+@inner
 def _part(postings: Postings, number: int, block: int) -> tuple[Any, Any]:
     """Where a list's postings in one block begin and end."""
     place = number * ((postings.documents + postings.block - 1) // postings.block) + block
     return np.int64(postings.offsets[place]), np.int64(postings.offsets[place + 1])
 
 
-@compiled
+@inner
 def _add(terms: _Terms, postings: Postings, block: int, sums: NDArray[np.float32]) -> int:
     """Add a query's postings in one block to the sums, and say how many there are."""
     flat, touched = sums.reshape(-1), 0
@@ -176,7 +169,7 @@ def _add(terms: _Terms, postings: Postings, block: int, sums: NDArray[np.float32
     return touched
 
 
-@compiled
+@inner
 def _read_postings(terms: _Terms, postings: Postings, base: int, best: _Best) -> None:
     """Read the sums that a block's postings name, and set them to 0; see `_admit`."""
     flat, least, found = best.bits.reshape(-1), best.state[5], np.int64(0)
@@ -194,7 +187,7 @@ def _read_postings(terms: _Terms, postings: Postings, base: int, best: _Best) ->
     _admit(found, base, best)
 
 
-@compiled
+@inner
 def _read_all(groups: int, base: int, best: _Best) -> None:
     """Read all sums of a block, and set them to 0; see `_admit`."""
     bits, least, found = best.bits, best.state[5], np.int64(0)
@@ -224,13 +217,13 @@ def _read_all(groups: int, base: int, best: _Best) -> None:
     _admit(found, base, best)
 
 
-@compiled
+@inner
 def _ordered(bits: int) -> int:
     """Integers that ascend as the float32 of the same bits; its own inverse."""
     return bits ^ ((bits >> 31) & 0x7FFFFFFF)
 
 
-@compiled
+@inner
 def _admit(found: np.int64, base: int, best: _Best) -> Any:
     """Keep what was gathered within the limit, and lower it to what k of those seen are within.
 
@@ -253,13 +246,13 @@ def _admit(found: np.int64, base: int, best: _Best) -> Any:
         if key < limit and score != 0:
             keys[kept] = key
             kept += 1
-            number = BINS // 2 - 1 - (key >> 48)
+            number = _bin(key)
             bins[number] += 1
             seen += 1
             lowest, highest = min(lowest, number), max(highest, number)
             if kept == len(keys):
                 _select(keys, best.k)
-                kept, limit = best.k, keys[: best.k].max() + 1
+                kept, limit = best.k, keys[best.k - 1] + 1
     if seen >= best.k:
         while seen - bins[lowest] >= best.k:
             seen -= bins[lowest]
@@ -272,7 +265,7 @@ def _admit(found: np.int64, base: int, best: _Best) -> Any:
     return state[5]
 
 
-@compiled
+@inner
 def _select(keys: NDArray[np.int64], k: int) -> None:
     """Bring the k smallest of distinct keys to the front (Hoare's selection)."""
     low, high = 0, len(keys) - 1
@@ -298,14 +291,60 @@ def _select(keys: NDArray[np.int64], k: int) -> None:
 
 
 @compiled
-def unpack(
-    keys: NDArray[np.int64], documents: NDArray[np.int32], scores: NDArray[np.float32]
-) -> None:
-    """Write the documents and scores of sorted keys to the beginning of a ranking's row."""
-    bits = scores.view(np.int32)
-    for rank in range(len(keys)):
-        documents[rank] = keys[rank] & 0x7FFFFFFF
-        bits[rank] = _ordered(~(keys[rank] >> 32))
+def _rank(best: _Best, documents: NDArray[np.int32], bits: NDArray[np.int32]) -> None:
+    """Write the documents, and scores as bits, of the best keys in their order.
+
+    Keys are put into their bins, the bins in order, and each is sorted. All bins are 0 afterwards.
+    """
+    keys, bins, state = best.keys, best.bins, best.state
+    kept, limit, lowest, highest = state[0], state[1], state[2], state[3]
+    bins[lowest : highest + 1] = 0
+    count = 0
+    for place in range(kept):
+        if keys[place] < limit:
+            keys[count] = keys[place]
+            bins[_bin(keys[place])] += 1
+            count += 1
+    start = 0
+    for number in range(highest, lowest - 1, -1):
+        start, bins[number] = start + bins[number], start
+    ordered = np.empty(count, np.int64)
+    for place in range(count):
+        number = _bin(keys[place])
+        ordered[bins[number]] = keys[place]
+        bins[number] += 1  # in the end, where the next bin starts
+    start = 0
+    for number in range(highest, lowest - 1, -1):
+        end = bins[number]
+        bins[number] = 0
+        if start < len(documents) and end - start > 1:
+            _sort(ordered, start, end)
+        start = end
+    for rank in range(min(count, len(documents))):
+        documents[rank] = ordered[rank] & 0x7FFFFFFF
+        bits[rank] = _ordered(~(ordered[rank] >> 32))
+
+
+@inner
+def _sort(keys: NDArray[np.int64], start: int, end: int) -> None:
+    """Sort a part of keys (Shell's sort, Knuth's gaps): few, unless scores are all but equal."""
+    gap = 1
+    while 3 * gap < end - start:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for place in range(start + gap, end):
+            key, before = keys[place], place - gap
+            while before >= start and keys[before] > key:
+                keys[before + gap] = keys[before]
+                before -= gap
+            keys[before + gap] = key
+        gap //= 3
+
+
+@inner
+def _bin(key: int) -> int:
+    """The bin of a key's score; bins ascend with scores."""
+    return BINS // 2 - 1 - (key >> 48)
 
 
 @compiled

@@ -85,9 +85,10 @@ def test_blocks_with_few_postings_and_with_many(block, pairs, plain_ranking, k):
 
 @pytest.mark.parametrize("order", ["ascending", "descending", "equal", "two"])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_scores_in_the_worst_orders(order, sign, pairs):
+@pytest.mark.parametrize("k", [3, 700])
+def test_scores_in_the_worst_orders(order, sign, k, pairs):
     """Far more documents than a ranking holds, each better than the last, or all alike."""
-    count, k = 20_000, 3
+    count = 20_000
     weights = {
         "ascending": np.arange(1, count + 1),
         "descending": np.arange(count, 0, -1),
@@ -99,6 +100,18 @@ def test_scores_in_the_worst_orders(order, sign, pairs):
     found = InvertedIndex(documents).search(one, k)
     best = np.lexsort((np.arange(count), -weights))[:k]
     assert pairs(found) == [list(zip(best.tolist(), weights[best].tolist(), strict=True))]
+
+
+def test_equal_scores_that_no_list_has_in_order(pairs):
+    """Documents with one of 40 tokens each, in no order: more ties than there is room for."""
+    rng = np.random.default_rng(5)
+    tokens = rng.integers(0, 40, 9000)
+    documents = csr([{int(token): 2.0} for token in tokens], 40)
+    query = csr([dict.fromkeys(range(20), 1.0)], 40)
+    ties = np.flatnonzero(tokens < 20)
+    for k in (1, 600, 9000):
+        found = InvertedIndex(documents).search(query, k)
+        assert pairs(found) == [[(int(row), 2.0) for row in ties[:k]]]
 
 
 @pytest.mark.parametrize("density", [0.01, 0.3])
