@@ -16,6 +16,7 @@ from harness.errors import BadInputError
 from harness.retrieval.candidates import rank_candidates, sparse_scores
 from harness.retrieval.ranking import Ranking, best_of
 from harness.retrieval.retriever import Dependencies, SearchWork
+from harness.retrieval.word_index import CorpusWords, WordIndex
 
 if TYPE_CHECKING:
     from harness.config import Bm25Config
@@ -34,11 +35,11 @@ class Bm25Retriever:
         """See `Retriever`."""
         self._size = len(corpus)
         self._documents: sparse.csr_array | None = None
-        self._index = bm25s.BM25(k1=self.config.k1, b=self.config.b, method=self.config.method)
-        words = self._words(corpus.texts)
-        self._has_words = any(words)
+        self._index = WordIndex(k1=self.config.k1, b=self.config.b, method=self.config.method)
+        words = CorpusWords.of(corpus.texts, stopwords=self._stopwords, stemmer=self._stemmer)
+        self._has_words = bool(words.vocab)
         if self._has_words:
-            self._index.index(words, show_progress=False)
+            self._index.index(words)
 
     def tokenise(self, queries: Texts) -> None:
         """See `Retriever`."""
