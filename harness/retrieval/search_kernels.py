@@ -246,7 +246,7 @@ def _admit(found: np.int64, base: int, best: _Best) -> Any:
         if key < limit and score != 0:
             keys[kept] = key
             kept += 1
-            number = _bin(key)
+            number = BINS // 2 - 1 - (key >> 48)
             bins[number] += 1
             seen += 1
             lowest, highest = min(lowest, number), max(highest, number)
@@ -294,57 +294,56 @@ def _select(keys: NDArray[np.int64], k: int) -> None:
 def _rank(best: _Best, documents: NDArray[np.int32], bits: NDArray[np.int32]) -> None:
     """Write the documents, and scores as bits, of the best keys in their order.
 
-    Keys are put into their bins, the bins in order, and each is sorted. All bins are 0 afterwards.
+    Keys are spread evenly over many more bins, so that little is left to sort. All bins are 0
+    afterwards.
     """
     keys, bins, state = best.keys, best.bins, best.state
     kept, limit, lowest, highest = state[0], state[1], state[2], state[3]
     bins[lowest : highest + 1] = 0
-    count = 0
+    count, first, last = 0, np.iinfo(np.int64).max >> 1, np.iinfo(np.int64).min >> 1
     for place in range(kept):
         if keys[place] < limit:
             keys[count] = keys[place]
-            bins[_bin(keys[place])] += 1
             count += 1
-    start = 0
-    for number in range(highest, lowest - 1, -1):
-        start, bins[number] = start + bins[number], start
+            first, last = min(first, keys[place] >> 1), max(last, keys[place] >> 1)
+    if count == 0:
+        return
+    shift = 0
+    while (last - first) >> shift >= min(8 * count, len(bins)):
+        shift += 1
+    for place in range(count):
+        bins[((keys[place] >> 1) - first) >> shift] += 1
+    used = bins[: ((last - first) >> shift) + 1]
+    start, most = 0, 0
+    for number in range(len(used)):
+        most = max(most, used[number])
+        start, used[number] = start + used[number], start
     ordered = np.empty(count, np.int64)
     for place in range(count):
-        number = _bin(keys[place])
+        number = ((keys[place] >> 1) - first) >> shift
         ordered[bins[number]] = keys[place]
-        bins[number] += 1  # in the end, where the next bin starts
-    start = 0
-    for number in range(highest, lowest - 1, -1):
-        end = bins[number]
-        bins[number] = 0
-        if start < len(documents) and end - start > 1:
-            _sort(ordered, start, end)
-        start = end
+        bins[number] += 1
+    used[:] = 0
+    _sort(ordered, most)
     for rank in range(min(count, len(documents))):
         documents[rank] = ordered[rank] & 0x7FFFFFFF
         bits[rank] = _ordered(~(ordered[rank] >> 32))
 
 
 @inner
-def _sort(keys: NDArray[np.int64], start: int, end: int) -> None:
-    """Sort a part of keys (Shell's sort, Knuth's gaps): few, unless scores are all but equal."""
+def _sort(keys: NDArray[np.int64], farthest: int) -> None:
+    """Sort keys, none of which is farther than that from its place (Shell's sort)."""
     gap = 1
-    while 3 * gap < end - start:
+    while 9 * gap < farthest:
         gap = 3 * gap + 1
     while gap > 0:
-        for place in range(start + gap, end):
+        for place in range(gap, len(keys)):
             key, before = keys[place], place - gap
-            while before >= start and keys[before] > key:
+            while before >= 0 and keys[before] > key:
                 keys[before + gap] = keys[before]
                 before -= gap
             keys[before + gap] = key
         gap //= 3
-
-
-@inner
-def _bin(key: int) -> int:
-    """The bin of a key's score; bins ascend with scores."""
-    return BINS // 2 - 1 - (key >> 48)
 
 
 @compiled
