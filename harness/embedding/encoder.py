@@ -229,7 +229,8 @@ class TextEncoder:
                 encoded, padded = self._fill(store, texts, rows, missing)
                 seconds = time.perf_counter() - started
             peak, joules = memory.peak_bytes, energy.joules
-        vectors, lengths = store.read(store.find(keys))
+        places = store.find(keys)
+        vectors, lengths = store.read(places)
         if len(wanted) > 1 and np.allclose(vectors[:_COMPARED], vectors[0], rtol=1e-3, atol=1e-5):
             say(
                 f"the embeddings of the {texts.side} texts are all alike; a causal model's first "
@@ -245,6 +246,7 @@ class TextEncoder:
             padded_lengths=padded,
             peak_host_bytes=peak,
             joules=joules,
+            disk_bytes=store.disk_bytes(places),
         )
         return vectors, lengths, record
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
+from harness.cost.disk import disk_bytes
 from harness.errors import BadInputError
 from harness.files import write_atomically, write_text
 
@@ -131,6 +132,20 @@ class EmbeddingStore:
         if vectors is None:
             vectors = np.zeros((0, 0), np.float32)
         return vectors, tokens
+
+    def disk_bytes(self, places: NDArray[np.int64]) -> int:
+        """Bytes on disk of what is at places that `find` gave, each counted once.
+
+        A shard's files are shared out evenly over its rows.
+        """
+        shards = list(self._shards.values())
+        numbers, counts = np.unique(self._places[np.unique(places), 0], return_counts=True)
+        total = 0.0
+        for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
+            shard = shards[number]
+            files = [shard.path, shard.path.with_suffix(".arrow")]
+            total += disk_bytes(files) * count / len(shard.keys)
+        return round(total)
 
     def add(
         self, keys: Sequence[bytes], vectors: NDArray[np.float32], tokens: NDArray[np.int64]

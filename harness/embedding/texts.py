@@ -36,6 +36,7 @@ class EncodingRecord:
         padded_lengths: int64 (encoded,), tokens computed for each of them, padding included.
         peak_host_bytes: Peak memory of the process meanwhile; None when nothing was encoded.
         joules: Energy that the machine took meanwhile; None where no sensor tells.
+        disk_bytes: Bytes that the distinct texts' vectors take in the store.
     """
 
     texts: int
@@ -47,6 +48,7 @@ class EncodingRecord:
     padded_lengths: NDArray[np.int64]
     peak_host_bytes: int | None = None
     joules: float | None = None
+    disk_bytes: int = 0
 
     @property
     def tokens(self) -> int:
@@ -75,6 +77,7 @@ class EncodingRecord:
             padded_lengths=np.concatenate([empty, *(record.padded_lengths for record in records)]),
             peak_host_bytes=max(peaks, default=None),
             joules=sum(joules) if joules and len(joules) == len(passes) else None,
+            disk_bytes=sum(record.disk_bytes for record in records),
         )
 
 

@@ -74,6 +74,9 @@ class CostMeter:
             "splade_flops": work.splade_flops,
             "recall_against_exact": work.recall,
             "index_bytes": work.index_bytes,
+            "index_disk_bytes": (
+                corpus.encoding.disk_bytes if work.stored and corpus.encoding else None
+            ),
             "peak_host_bytes": peak_host_bytes(),
             "peak_device_bytes": peak_device_bytes(),
         }

@@ -75,6 +75,7 @@ class DenseRetriever:
             head_reads_documents=False,
             scoring_flops=float(dense_scoring_flops(width, 1) * scored),
             index_bytes=self._documents.nbytes,
+            stored=True,
         )
 
     def compared(self, texts: Texts) -> NDArray[np.float32]:

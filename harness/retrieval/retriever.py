@@ -32,6 +32,7 @@ class SearchWork:
         scoring_flops: FLOPs of scoring and fusing, mean over the queries; None where the mode's
             library does not tell.
         index_bytes: Bytes of the index in memory.
+        stored: Whether the index is the documents' embeddings as the store has them on disk.
         splade_flops: Σ_v p_q(v)·p_d(v), for sparse modes.
         recall: Share of the 100 best documents of the exact ranking (of all, where there are fewer)
             that an approximate mode finds, mean over the queries; None for exact modes.
@@ -43,6 +44,7 @@ class SearchWork:
     head_reads_documents: bool
     scoring_flops: float | None
     index_bytes: int
+    stored: bool = False
     splade_flops: float | None = None
     recall: float | None = None
 

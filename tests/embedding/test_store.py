@@ -138,6 +138,24 @@ class TestRoundTrip:
         assert not vectors_on_disk.flags.writeable
 
 
+class TestBytesOnDisk:
+    def test_a_shards_files_are_shared_out_over_its_rows(self, filled):
+        files = [shard(filled, suffix) for suffix in ("safetensors", "arrow")]
+        whole = sum(file.stat().st_size for file in files)
+        keys = numbered(0, 1, 2, 3)[0]
+        assert filled.disk_bytes(filled.find(keys)) == whole
+        assert filled.disk_bytes(filled.find([keys[2], keys[2]])) == round(whole / 4)
+
+    def test_shards_add_up(self, filled):
+        first = filled.disk_bytes(filled.find(numbered(0, 1, 2, 3)[0]))
+        filled.add(*numbered(8))
+        everything = filled.disk_bytes(filled.find(numbered(0, 1, 2, 3, 8)[0]))
+        assert everything - first == filled.disk_bytes(filled.find(numbered(8)[0])) > 0
+
+    def test_nothing_takes_nothing(self, filled):
+        assert filled.disk_bytes(np.zeros(0, np.int64)) == 0
+
+
 class TestSpaces:
     def test_each_has_its_folder(self, tmp_path):
         spaces = [SPACE, {**SPACE, "side": "document"}, {**SPACE, "weights": "abd"}]

@@ -146,6 +146,15 @@ def test_rates_are_of_all_texts_that_were_encoded():
     assert found["mfu"] is None
 
 
+@pytest.mark.parametrize(("stored", "size"), [(True, 123), (False, None)])
+def test_an_index_is_on_disk_where_it_is_the_store(stored, size):
+    made = meter()
+    queries = texts_of(["a"], side="query", encoder=made._encoder)
+    corpus = texts_of(["bb"], side="document", encoding=encoding([2], disk_bytes=123))
+    found = made.measure(Retriever(stored=stored), corpus, queries, top_k=5)
+    assert found["index_disk_bytes"] == size
+
+
 def test_padding_is_counted_apart():
     parts = [texts_of(["a", "cccc"], encoding=encoding([1, 4], padded=[4, 4]))]
     found = vectors(parts)
