@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pytrec_eval
 from numpy.typing import NDArray
 
 from harness.retrieval.ranking import Run, without_ties
@@ -28,13 +28,7 @@ DEPTHS = (1, 3, 5, 10, 20, 100, 1000)
 METRICS = ("ndcg", "map", "recall", "precision", "mrr", "hit_rate")
 NAMES = tuple(f"{metric}_at_{depth}" for metric in METRICS for depth in DEPTHS)
 
-_TREC_EVAL = {
-    "ndcg": "ndcg_cut",
-    "map": "map_cut",
-    "recall": "recall",
-    "precision": "P",
-    "hit_rate": "success",
-}
+_DISCOUNTS = np.array([math.log2(rank + 1) for rank in range(1, DEPTHS[-1] + 1)])
 _IDENTICAL = b"ignore_identical_ids"
 _FIRST = b"skip_first_result"
 
@@ -86,17 +80,9 @@ def per_query_metrics(
         ignore_identical_ids=ignore_identical_ids,
         skip_first_result=skip_first_result,
     )
-    depths = ",".join(str(depth) for depth in DEPTHS)
-    measures = {f"{name}.{depths}" for name in _TREC_EVAL.values()}
-    found = pytrec_eval.RelevanceEvaluator(judged, measures).evaluate(scored)
     values = np.zeros((len(judged), len(METRICS), len(DEPTHS)))
-    for column, metric in enumerate(METRICS):
-        if metric == "mrr":
-            values[:, column] = _reciprocal_ranks(scored, judged)
-        else:
-            keys = [f"{_TREC_EVAL[metric]}_{depth}" for depth in DEPTHS]
-            for row, query in enumerate(judged):
-                values[row, column] = [found[query][key] for key in keys]
+    for row, (query, found) in enumerate(scored.items()):
+        values[row] = _of_query(found, judged[query])
     return QueryMetrics(
         tuple(judged),
         values.reshape(len(judged), len(NAMES)),
@@ -129,16 +115,36 @@ def scored_run(
     return scored
 
 
-def _reciprocal_ranks(run: Run, qrels: Qrels) -> NDArray[np.float64]:
-    """1 / rank of the first relevant document, 0 below each depth: (queries, depths)."""
-    ranks = np.full(len(run), np.inf)
-    for row, (query, found) in enumerate(run.items()):
-        hits = [found[d] for d, grade in qrels[query].items() if grade > 0 and d in found]
-        if hits:
-            scores = np.fromiter(found.values(), np.float64, len(found))
-            ranks[row] = 1 + np.count_nonzero(scores > max(hits))
-    within = ranks[:, None] <= np.array(DEPTHS)
-    return np.where(within, 1 / ranks[:, None], 0.0)
+def _of_query(found: Mapping[str, float], grades: Mapping[str, int]) -> NDArray[np.float64]:
+    """One query's values: (metrics, depths). Sums run down the ranks, as in trec_eval."""
+    relevant = sorted((grade for grade in grades.values() if grade > 0), reverse=True)
+    hits = [(found[d], grade) for d, grade in grades.items() if grade > 0 and d in found]
+    if not hits:
+        return np.zeros((len(METRICS), len(DEPTHS)))
+    scores, gains = np.array(sorted(hits, reverse=True), np.float64).T
+    everything = np.sort(np.fromiter(found.values(), np.float64, len(found)))
+    ranks = 1 + len(everything) - np.searchsorted(everything, scores, side="right")
+    kept = ranks <= DEPTHS[-1]
+    ranks, gains = ranks[kept], gains[kept]
+    depths = np.array(DEPTHS)
+    counts = np.searchsorted(ranks, depths, side="right")
+    ideal = np.array(relevant[: DEPTHS[-1]]) / _DISCOUNTS[: len(relevant)]
+    ideal_gain = _sums(ideal)[np.minimum(depths, len(ideal))]
+    return np.stack(
+        [
+            _sums(gains / _DISCOUNTS[ranks - 1])[counts] / ideal_gain,
+            _sums(np.arange(1, len(ranks) + 1) / ranks)[counts] / len(relevant),
+            counts / len(relevant),
+            counts / depths,
+            np.where(counts > 0, 1 / ranks.min(initial=DEPTHS[-1]), 0.0),
+            np.where(counts > 0, 1.0, 0.0),
+        ]
+    )
+
+
+def _sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The sums of the first 0, 1, 2, … values."""
+    return np.concatenate([np.zeros(1), np.cumsum(values)])
 
 
 def per_query_table(split: str, subset: str, table: QueryMetrics) -> pa.Table:

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import pytrec_eval
 from beir.retrieval.evaluation import EvaluateRetrieval
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -191,6 +192,30 @@ def test_equals_a_plain_loop_at_great_depth():
     }
     qrels = {q: {str(d): int(g) for d, g in found.items()} for q, found in qrels.items()}
     check_against_plain(run, qrels)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_equals_trec_eval_bit_for_bit(seed):
+    """Its loops add up down the ranks."""
+    random = np.random.default_rng(seed)
+    identifiers = np.array([f"d{number}" for number in range(2000)])
+    run, qrels = {}, {}
+    for query in ("q1", "q2", "q3"):
+        run[query] = ranked(*random.choice(identifiers, random.integers(1, 1300), replace=False))
+        judged = random.choice(identifiers, random.integers(1, 1500), replace=False)
+        grades = random.integers(-1, 4, len(judged))
+        qrels[query] = {str(d): int(g) for d, g in zip(judged, grades, strict=True)}
+    names = {"ndcg": "ndcg_cut", "map": "map_cut", "recall": "recall", "precision": "P"}
+    names["hit_rate"] = "success"
+    depths = ",".join(map(str, DEPTHS))
+    measures = {f"{theirs}.{depths}" for theirs in names.values()}
+    expected = pytrec_eval.RelevanceEvaluator(qrels, measures).evaluate(run)
+    table = per_query_metrics(run, qrels)
+    for query, values in zip(table.query_ids, table.values, strict=True):
+        for name, value in zip(NAMES, values.tolist(), strict=True):
+            metric, _, depth = name.rpartition("_at_")
+            if metric in names:
+                assert value == expected[query][f"{names[metric]}_{depth}"]
 
 
 def mteb_scores(run, qrels, **options):
