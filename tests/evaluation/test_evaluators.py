@@ -1,7 +1,9 @@
 """Every type of task through the modes, against mteb with a plain encoder."""
 
+import gc
 import json
 import shutil
+import weakref
 from collections import defaultdict
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -22,6 +24,7 @@ from harness.config import RunConfig, parse
 from harness.evaluation import evaluators, runner
 from harness.evaluation.runner import Runner
 from harness.retrieval.aligned_sparse import AlignedSparseRetriever
+from harness.retrieval.dense import DenseRetriever
 from tests.evaluation.every_type import (
     COMPARED,
     FOLDERS,
@@ -409,3 +412,23 @@ def test_each_subset_has_a_head_of_its_own(evaluate):
         assert figures["documents"] == len(texts)
         for key in ("documents", "fit_flops", "corpus_flops", "index_bytes"):
             assert figures[key] == expected[key]
+
+
+def test_what_a_task_made_is_collected_after_it(evaluate, monkeypatch):
+    """Modules are set aside for good, embeddings and indices are not: they refer to each other."""
+    evaluators._set_modules_aside.cache_clear()
+    made = []
+
+    def indexing(self, corpus, original=DenseRetriever.index):
+        made.append(weakref.ref(self))
+        original(self, corpus)
+
+    monkeypatch.setattr(DenseRetriever, "index", indexing)
+    evaluate([next(iter(RANKED))])
+    frozen = gc.get_freeze_count()
+    assert frozen > 0
+    evaluate([next(iter(RANKED))])
+    assert gc.get_freeze_count() <= frozen  # nothing is set aside later
+    gc.collect()
+    assert len(made) == 2
+    assert [reference() for reference in made] == [None, None]
