@@ -68,7 +68,7 @@ class InvertedIndex:
             BadInputError: If a query's weight is NaN, or a score could be too large for float32.
         """
         count, k = queries.shape[0], min(top_k, self.documents)
-        found = Ranking.empty(count, k)
+        found = Ranking(np.empty((count, k), np.int32), np.empty((count, k), np.float32))
         if not found.documents.size:
             return found
         rows = _rows(queries)

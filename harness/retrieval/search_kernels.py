@@ -103,7 +103,7 @@ def search_rows(
         if not bound <= _LARGEST:
             return False
         _search(_terms(tokens, weights, postings), postings, sums, best)
-        _rank(best, documents[row], scores[row].view(np.int32))
+        _rank(best, documents[row], scores[row])
     return True
 
 
@@ -125,8 +125,11 @@ def _terms(tokens: NDArray[np.int32], weights: NDArray[np.float32], postings: Po
     """The lists of a query's tokens; tokens without one, and weights of 0, are left out."""
     lists, factors = np.empty(len(tokens), np.int64), np.empty(len(tokens), np.float32)
     terms, low = 0, 0
+    absent = postings.vocabulary - len(postings.tokens)
     for term in range(len(tokens)):
-        high = len(postings.tokens)
+        # At most so many of the smaller tokens have no list: with few, there is little to search.
+        low = max(low, tokens[term] - absent)
+        high = min(len(postings.tokens), tokens[term] + 1)
         while low < high:
             middle = (low + high) >> 1
             if postings.tokens[middle] < tokens[term]:
@@ -136,6 +139,7 @@ def _terms(tokens: NDArray[np.int32], weights: NDArray[np.float32], postings: Po
         found = low < len(postings.tokens) and postings.tokens[low] == tokens[term]
         if found and weights[term] != 0:
             lists[terms] = low
+            prefetch(postings.offsets, low * _blocks(postings))
             factors[terms] = weights[term]
             if len(postings.scales):
                 factors[terms] *= postings.scales[low]
@@ -144,9 +148,14 @@ def _terms(tokens: NDArray[np.int32], weights: NDArray[np.float32], postings: Po
 
 
 @inner
+def _blocks(postings: Postings) -> int:
+    return (postings.documents + postings.block - 1) // postings.block
+
+
+@inner
 def _part(postings: Postings, number: int, block: int) -> tuple[Any, Any]:
     """Where a list's postings in one block begin and end."""
-    place = number * ((postings.documents + postings.block - 1) // postings.block) + block
+    place = number * _blocks(postings) + block
     return np.int64(postings.offsets[place]), np.int64(postings.offsets[place + 1])
 
 
@@ -291,13 +300,15 @@ def _select(keys: NDArray[np.int64], k: int) -> None:
 
 
 @compiled
-def _rank(best: _Best, documents: NDArray[np.int32], bits: NDArray[np.int32]) -> None:
-    """Write the documents, and scores as bits, of the best keys in their order.
+def _rank(best: _Best, documents: NDArray[np.int32], scores: NDArray[np.float32]) -> None:
+    """Write the documents and scores of the best keys in their order, padded as in `Ranking`.
 
     Keys are spread evenly over many more bins, so that little is left to sort. All bins are 0
     afterwards.
     """
-    keys, bins, state = best.keys, best.bins, best.state
+    documents[:] = -1
+    scores[:] = -np.inf
+    keys, bins, state, bits = best.keys, best.bins, best.state, scores.view(np.int32)
     kept, limit, lowest, highest = state[0], state[1], state[2], state[3]
     bins[lowest : highest + 1] = 0
     count, first, last = 0, np.iinfo(np.int64).max >> 1, np.iinfo(np.int64).min >> 1
