@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -24,6 +25,7 @@ CRITERIA = ("self_retrieval", "loo", "gcv")
 
 _SAMPLE = 2048  # documents that stand for the corpus
 _QUERY_TERMS = 8
+_PAIRS = 4096  # whose products are computed again at a time
 
 
 @dataclass(frozen=True)
@@ -153,15 +155,43 @@ class _Sample:
             return found
         for place, strength in enumerate(strengths):
             leverage, agreement, norms, scaled = self._predicted(strength)
-            scores = product(reads, scaled.T)
-            without = (np.diag(scores) - leverage * own_words) / (1 - leverage)
+            own = (reads * scaled).sum(axis=1)
+            without = (own - leverage * own_words) / (1 - leverage)
             left_out = norms - 2 * leverage * agreement + leverage**2 * self._energies
             without /= np.sqrt(np.maximum(left_out, 1e-24)) / (1 - leverage)
-            scores /= np.sqrt(np.maximum(norms, 1e-24))[None, :]
-            np.fill_diagonal(scores, -np.inf)
-            ranks = 1 + np.count_nonzero(scores >= without[:, None], axis=1)
+            scaled /= np.sqrt(np.maximum(norms, 1e-24))[:, None]
+            ranks = 1 + _others_above(reads, scaled, without)
             found[place] = (1 / np.log2(1 + ranks[asked])).mean()
         return found
+
+
+def _others_above(
+    left: NDArray[np.float64], right: NDArray[np.float64], bars: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """With how many rows of the right but its own a left row's product is not below its bar: (m,).
+
+    Exact: what float32 leaves open is computed again.
+
+    Args:
+        left: (m, d).
+        right: (m, d).
+        bars: (m,).
+    """
+    single = [torch.from_numpy(rows.astype(np.float32)) for rows in (left, right)]
+    scores = (single[0] @ single[1].T).numpy()
+    # Rounding of d + 2 factors and sums, and of the bars: at most so much of all terms' sizes.
+    terms = np.abs(left) @ np.abs(right).max(axis=0) + np.abs(bars)
+    margin = 2 * (left.shape[1] + 4) * np.finfo(np.float32).eps * terms
+    np.fill_diagonal(scores, -np.inf)
+    above = scores > (bars + margin).astype(np.float32)[:, None]
+    counts: NDArray[np.int64] = np.count_nonzero(above, axis=1)
+    near = np.flatnonzero((scores >= (bars - margin).astype(np.float32)[:, None]) != above)
+    rows, columns = np.divmod(near, len(right))
+    for start in range(0, len(near), _PAIRS):
+        row, column = rows[start : start + _PAIRS], columns[start : start + _PAIRS]
+        exact = (left[row] * right[column]).sum(axis=1)
+        counts += np.bincount(row[exact >= bars[row]], minlength=len(left))
+    return counts
 
 
 def _gcv(sums: RidgeSums, strengths: Sequence[float]) -> NDArray[np.float64]:

@@ -169,6 +169,46 @@ def test_a_leverage_that_rounds_to_1_keeps_losses_finite(criterion):
         assert np.isfinite(found).all()
 
 
+class TestRanks:
+    """How many others are not below a bar, where float32 tells it and where it does not."""
+
+    @staticmethod
+    def plain(left, right, bars):
+        scores = (left[:, None] * right).sum(axis=2)
+        np.fill_diagonal(scores, -np.inf)
+        return (scores >= bars[:, None]).sum(axis=1)
+
+    @given(data=st.data())
+    def test_equals_products_in_float64(self, data):
+        rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+        count, width = data.draw(st.tuples(st.integers(1, 30), st.integers(1, 20)))
+        left, right = rng.standard_normal((2, count, width))
+        left *= 10.0 ** rng.integers(-6, 7, width)
+        # Bars at another document's score, and the least step to both sides of it.
+        scores = (left[:, None] * right).sum(axis=2)
+        bars = scores[np.arange(count), rng.integers(0, count, count)]
+        aside = np.nextafter(bars, rng.choice([-np.inf, np.inf], count))
+        bars = np.where(rng.random(count) < 0.5, bars, aside)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "_PAIRS", data.draw(st.sampled_from([1, 3, 4096])))
+            found = module._others_above(left, right, bars)
+        np.testing.assert_array_equal(found, self.plain(left, right, bars))
+
+    def test_few_products_are_computed_again(self, monkeypatch):
+        pairs = []
+        rng = np.random.default_rng(0)
+        left, right = rng.standard_normal((2, 300, 40))
+        divided = np.divmod
+
+        def record(places, width):
+            pairs.append(len(places))
+            return divided(places, width)
+
+        monkeypatch.setattr(np, "divmod", record)
+        module._others_above(left, right, rng.standard_normal(300))
+        assert 0 < pairs[0] < 300 * 300 / 1000
+
+
 class TestSample:
     """Above `_SAMPLE` documents some stand for all; fits and predictions are of all."""
 
