@@ -11,6 +11,7 @@ from harness.alignment.equal_rows import EqualRows
 from harness.retrieval.ranking import Ranking, ranked
 
 _QUERIES = 256  # of a block
+_FEW = 4  # queries whose product takes no longer than reading the documents
 _SCORES = 1 << 22  # of a block: 16 MiB
 _SPARE = 4  # candidates a rank that are sorted rather than thinned out
 
@@ -39,11 +40,10 @@ def dense_search(
         rows = slice(start, start + _QUERIES)
         block = _tensor(queries[rows])
         best = Ranking.empty(len(block), count)
-        repeated = np.empty((len(block), len(equal.originals)), np.float32)
+        repeated = np.empty((len(equal.originals), len(block)), np.float32)
         size = max(_SCORES // len(block), 1)
         for first in range(0, len(documents), size):
-            # Not NumPy's product: its threads would fight the model's for the next query.
-            scores = (block @ _tensor(documents[first : first + size]).T).numpy()
+            scores = _product(_tensor(documents[first : first + size]), block).numpy()
             _repeat(scores, repeated, equal, first)
             best = _better(best, scores, first)
         found.documents[rows] = best.documents
@@ -56,22 +56,32 @@ def _tensor(vectors: NDArray[np.float32]) -> torch.Tensor:
     return from_dlpack(vectors)
 
 
+def _product(documents: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
+    """Scores (documents, queries), in whichever order of factors MKL is the faster.
+
+    It is not NumPy's, whose threads would fight the model's for the next query.
+    """
+    if len(queries) < _FEW:
+        return (queries @ documents.T).T.contiguous()
+    return documents @ queries.T
+
+
 def _repeat(
     scores: NDArray[np.float32], repeated: NDArray[np.float32], equal: EqualRows, first: int
 ) -> None:
-    """Give documents that repeat an earlier one its score.
+    """Give documents that repeat an earlier one its scores.
 
     Args:
-        scores: (queries, block of documents), changed in place.
-        repeated: (queries, originals), filled as originals come by.
+        scores: (block of documents, queries), changed in place.
+        repeated: (originals, queries), filled as originals come by.
         equal: Which documents are equal.
         first: Number of the block's first document.
     """
-    ends = [first, first + scores.shape[1]]
+    ends = [first, first + len(scores)]
     place = slice(*np.searchsorted(equal.originals, ends))
-    repeated[:, place] = scores[:, equal.originals[place] - first]
+    repeated[place] = scores[equal.originals[place] - first]
     place = slice(*np.searchsorted(equal.repeats, ends))
-    scores[:, equal.repeats[place] - first] = repeated[:, equal.sources[place]]
+    scores[equal.repeats[place] - first] = repeated[equal.sources[place]]
 
 
 def _better(best: Ranking, scores: NDArray[np.float32], first: int) -> Ranking:
@@ -79,35 +89,41 @@ def _better(best: Ranking, scores: NDArray[np.float32], first: int) -> Ranking:
 
     Args:
         best: What earlier documents gave, padded to the k ranks wanted.
-        scores: (queries, block of documents).
+        scores: (block of documents, queries).
         first: Number of the block's first document.
     """
-    width, k = scores.shape[1], best.documents.shape[1]
-    # A later document must beat the k-th; a NaN passes, for `ranked` to refuse.
-    last = best.scores[:, -1:]
-    floor = np.where(best.documents[:, -1:] < 0, -np.inf, np.nextafter(last, np.float32(np.inf)))
-    passed = ~(scores < floor)
-    if np.count_nonzero(passed) > _SPARE * k * len(scores):
+    queries, k = best.documents.shape
+    floor = np.full(queries, -np.inf, np.float32)
+    if first >= k:  # a later document must beat the k-th
+        floor = np.nextafter(best.scores[:, -1], np.float32(np.inf))
+    elif len(scores) > _SPARE * k:
+        floor = _floor(scores, k)
+    passed = ~(scores < floor)  # so that a NaN passes, for `ranked` to refuse
+    if np.count_nonzero(passed) > _SPARE * k * queries:
         passed = ~(scores < np.maximum(floor, _floor(scores, k)))
     places = np.flatnonzero(passed)
-    rows, columns = np.divmod(places, width)
-    ends = np.searchsorted(rows, np.arange(len(scores) + 1))
-    beside = k + np.arange(len(places)) - ends[rows]
-    documents = np.full((len(scores), k + int(np.diff(ends).max())), -1, np.int32)
+    columns, rows = np.divmod(places, queries)
+    order = np.argsort(rows.astype(np.uint16), kind="stable")
+    rows = rows[order]
+    ends = np.searchsorted(rows, np.arange(queries + 1))
+    beside = k + np.arange(len(rows)) - ends[rows]
+    documents = np.full((queries, k + int(np.diff(ends).max())), -1, np.int32)
     values = np.empty(documents.shape, np.float32)
     documents[:, :k], values[:, :k] = best.documents, best.scores
-    documents[rows, beside], values[rows, beside] = columns + first, scores.ravel()[places]
+    documents[rows, beside] = columns[order] + first
+    values[rows, beside] = scores.ravel()[places[order]]
     return ranked(documents, values, k)
 
 
 def _floor(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:
-    """A score that the k-th largest of each row is not below: (queries, 1).
+    """A score that the k-th largest of each column is not below: (queries,).
 
     Of k groups of documents each has one that scores at least the k-th largest of the groups'
     maxima.
     """
-    width = scores.shape[1]
-    size = max(width // (_SPARE * k), 1)
-    groups = width // size
-    maxima = scores[:, : size * groups].reshape(len(scores), size, groups).max(axis=1)
-    return np.partition(maxima, groups - k, axis=1)[:, groups - k, None]
+    count, queries = scores.shape
+    size = max(count // (_SPARE * k), 1)
+    groups = count // size
+    maxima = scores[: size * groups].reshape(size, groups, queries).max(axis=0)
+    floor: NDArray[np.float32] = np.partition(maxima, groups - k, axis=0)[groups - k]
+    return floor
