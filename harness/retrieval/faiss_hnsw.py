@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class FaissHnswRetriever(FaissRetriever):
     """FAISS' `IndexHNSWFlat`: each step of a search goes to the neighbours nearest to the query."""
 
+    _builders = 1  # with more, the graph differs from run to run
+
     def __init__(self, config: FaissHnswConfig, *, dependencies: Dependencies) -> None:
         super().__init__(config, dependencies=dependencies)
         self.config = config

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 class FaissRetriever(ABC):
     """Cosine or dot product of embeddings, of the documents that an index of FAISS proposes."""
 
+    _builders: int | None = None
+    """Threads that build an index; as many as PyTorch has when None."""
+
     def __init__(self, config: DenseConfig, *, dependencies: Dependencies) -> None:
         self._dependencies = dependencies
         self._faiss = _import_faiss(f"retrieval.{dependencies.name}")
@@ -51,11 +54,11 @@ class FaissRetriever(ABC):
         """Bytes of the index, its vectors included."""
 
     def index(self, corpus: Texts) -> None:
-        """See `Retriever`: one thread, because with more FAISS' graphs differ from run to run."""
+        """See `Retriever`."""
         self._corpus = corpus
         documents = self._compared(corpus)
         self._width = documents.shape[1]
-        with self._threads(1):
+        with self._threads(self._builders):
             self._index: Any = self._build(documents) if len(documents) else None
 
     def tokenise(self, queries: Texts) -> None:
@@ -73,7 +76,7 @@ class FaissRetriever(ABC):
         if not k or not len(queries):
             return Ranking.empty(len(queries), k)
         vectors = self._compared(queries)
-        with self._threads(torch.get_num_threads()):
+        with self._threads():
             _, rows = self._index.search(vectors, k, params=self._parameters(k))
         return rescored(rows, lambda candidates: self._scores(vectors, candidates))
 
@@ -128,10 +131,10 @@ class FaissRetriever(ABC):
         return vectors
 
     @contextmanager
-    def _threads(self, count: int) -> Iterator[None]:
-        """FAISS' threads, which may be torch's."""
+    def _threads(self, count: int | None = None) -> Iterator[None]:
+        """FAISS with so many threads, or with as many as PyTorch: the two may share theirs."""
         before = self._faiss.omp_get_max_threads()
-        self._faiss.omp_set_num_threads(count)
+        self._faiss.omp_set_num_threads(count or torch.get_num_threads())
         try:
             yield
         finally:
