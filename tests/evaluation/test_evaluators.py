@@ -235,6 +235,12 @@ def test_sparse_vectors_are_never_made_dense(watched):
     searched = ("instructed", "search")
     for name in ("sts", "pairs", "classes", "values", "lists", "candidates", *searched):
         assert watched.made_dense[name] == set()
+    for name in ("clusters", "levels", "sets"):
+        assert watched.made_dense[name] == {(1, vocabulary)}  # a first centre of k-means
+    for name in ("labels", "summaries"):
+        used = {shape[1] for shape in watched.made_dense[name]}
+        texts = [row for (_, side), row in watched.rows[name].items()]
+        assert used == {len(set(sparse.vstack(texts).indices.tolist()))}
 
 
 @pytest.mark.parametrize("name", RANKED)
