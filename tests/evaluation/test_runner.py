@@ -277,7 +277,10 @@ def test_cost_record(run_config):
     assert sparse["head_flops_per_document"] == 2 * 384 * 30522
     assert sparse["fit_flops"] > 0
     assert sparse["corpus_flops"] == pytest.approx(
-        dense["corpus_flops"] + 6 * sparse["head_flops_per_document"] + sparse["fit_flops"]
+        dense["corpus_flops"]
+        + 6 * sparse["head_flops_per_document"]
+        + sparse["fit_flops"]
+        + sparse["fit_choice_flops"]
     )
     assert bm25["corpus_flops"] == bm25["encode_flops_per_query"] == 0
     assert bm25["documents_per_second"] is None
