@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from mteb.abstasks.retrieval import AbsTaskRetrieval
 
 from harness.config import DenseConfig, RetrievalConfig, build
 from harness.evaluation.bridge import ModeSearch
+from harness.evaluation.explanations import explanations_table
 from harness.evaluation.metrics import Qrels, QueryMetrics, per_query_metrics
 from harness.evaluation.quiet import without_noise
 from harness.evaluation.task_texts import Place, TaskTexts
@@ -24,6 +25,7 @@ from harness.retrieval.ranking import Ranking, to_run
 from harness.retrieval.retriever import Dependencies
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from mteb.abstasks import AbsTask
     from mteb.models.model_meta import ModelMeta
     from mteb.results import TaskResult
@@ -46,6 +48,7 @@ class Ranked:
         ranking: Rows of the corpus for each query.
         qrels: Query id to document id to grade.
         metrics: Every metric of every query.
+        explanations: See `explanations_table`; None where the mode explains nothing.
     """
 
     corpus: Texts
@@ -53,6 +56,7 @@ class Ranked:
     ranking: Ranking
     qrels: Qrels
     metrics: QueryMetrics
+    explanations: pa.Table | None = None
 
 
 @dataclass(frozen=True)
@@ -147,7 +151,12 @@ class RankingEvaluator(Evaluator):
                 top_k=self._task._top_k,
                 candidates=search.candidates.get(place),
             )
-            ranked[place] = self._ranked(place, corpus, queries, search.rankings[place])
+            # After the measurements, which it is no part of.
+            ranked[place] = _explained(
+                place,
+                self._ranked(place, corpus, queries, search.rankings[place]),
+                self._retrievers[mode],
+            )
         return Evaluated(result, cost, ranked)
 
     def _ranked(self, place: Place, corpus: Texts, queries: Texts, ranking: Ranking) -> Ranked:
@@ -160,6 +169,13 @@ class RankingEvaluator(Evaluator):
             skip_first_result=self._task.skip_first_result,
         )
         return Ranked(corpus, queries, ranking, qrels, metrics)
+
+
+def _explained(place: Place, ranked: Ranked, retriever: OnceRetriever) -> Ranked:
+    """What was ranked, with explanations if the mode, which is indexed, can give some."""
+    if retriever.explains is None:
+        return ranked
+    return replace(ranked, explanations=explanations_table(*place, ranked, retriever.explains))
 
 
 class VectorEvaluator(Evaluator):

@@ -3,8 +3,8 @@
 `results/{org__model}/{revision}/experiments/{readable-id}-{hash}/` holds `{Task}.json` and
 `model_meta.json`, as `mteb.ResultCache` reads them, and a folder `{Task}/` with `experiment.json`,
 `config.yaml` (resolved), `environment.json`, `cost.json`, and of tasks that rank documents
-`rankings.parquet`, `per_query.parquet` and `qrels.parquet`. `{Task}.json` is written last: a result
-without it does not exist.
+`rankings.parquet`, `per_query.parquet`, `qrels.parquet` and `texts.parquet`, and of modes that rank
+by terms `explanations.parquet`. `{Task}.json` is written last: a result without it does not exist.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ import pyarrow.parquet as pq
 
 from harness.errors import BadInputError
 from harness.evaluation.experiment import Experiment
+from harness.evaluation.explanations import EXPLANATIONS_FILE
+from harness.evaluation.kept_texts import TEXTS_FILE, texts_table
 from harness.evaluation.metrics import (
     PER_QUERY_FILE,
     QRELS_FILE,
@@ -205,13 +207,20 @@ def _keep_superseded(path: Path, revision: str) -> None:
 
 
 def _write_ranked(details: Path, ranked: Mapping[Place, Ranked]) -> None:
-    """Rankings, each query's values and the judgements, of all places in one file each."""
+    """Rankings, each query's values, judgements, texts, explanations: of all places in one file."""
     places = sorted(ranked.items())
     for name, tables in (
         ("rankings.parquet", [_ranking_table(*place, part) for place, part in places]),
         (PER_QUERY_FILE, [per_query_table(*place, part.metrics) for place, part in places]),
         (QRELS_FILE, [qrels_table(*place, part.qrels) for place, part in places]),
+        (TEXTS_FILE, [texts_table(*place, part) for place, part in places]),
+        (
+            EXPLANATIONS_FILE,
+            [part.explanations for _, part in places if part.explanations is not None],
+        ),
     ):
+        if not tables:
+            continue
         table = pa.concat_tables(tables)
         write_atomically(details / name, partial(pq.write_table, table, compression="zstd"))
 

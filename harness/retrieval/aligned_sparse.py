@@ -20,7 +20,7 @@ from harness.retrieval.documents import document_matrix, with_literal_terms
 from harness.retrieval.inverted_index import InvertedIndex
 from harness.retrieval.query_side import QuerySide, query_matrix
 from harness.retrieval.ranking import Ranking
-from harness.retrieval.retriever import Dependencies, SearchWork
+from harness.retrieval.retriever import Dependencies, SearchWork, TermMatches
 
 if TYPE_CHECKING:
     from harness.config import AlignedSparseConfig
@@ -129,6 +129,13 @@ class AlignedSparseRetriever:
             index_bytes=self._index.nbytes,
             splade_flops=splade_flops(share, frequency / documents),
         )
+
+    def explain(self, queries: Texts, documents: Ragged) -> TermMatches:
+        """See `Explains`: terms are the head's, documents' weights those of the index."""
+        matrix = self._query_matrix(queries)
+        scores, _ = self._index.score(matrix, documents)
+        rows = self._index.rows(documents.values.astype(np.int64))
+        return TermMatches(matrix, rows, scores, self._head.lexicon.name)
 
     def _sets(self, texts: Texts) -> sparse.csr_array:
         return token_sets(self._head.lexicon.literal(texts), self._allowed)

@@ -52,6 +52,10 @@ class InvertedIndex:
         """Postings of each token, those of weight 0 left out: int64 (V,)."""
         return self._postings.document_frequency
 
+    def rows(self, documents: NDArray[np.int64]) -> sparse.csr_array:
+        """Some documents' rows, CSR float32 (n, V); see `Postings.rows`."""
+        return self._postings.rows(documents)
+
     def search(self, queries: sparse.csr_array, top_k: int, threads: int = 1) -> Ranking:
         """The documents with the largest Σ_t query weight × posting weight.
 

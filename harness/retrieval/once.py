@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.retrieval.ranking import Ranking
+from harness.retrieval.retriever import Explains
 
 if TYPE_CHECKING:
     from harness.embedding.ragged import Ragged
@@ -48,3 +49,8 @@ class OnceRetriever:
     def work(self, queries: Texts, candidates: Ragged | None = None) -> SearchWork:
         """See `Retriever`."""
         return self._retriever.work(queries, candidates)
+
+    @property
+    def explains(self) -> Explains | None:
+        """The retriever itself if it can explain its scores, else None."""
+        return self._retriever if isinstance(self._retriever, Explains) else None

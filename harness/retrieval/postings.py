@@ -12,6 +12,7 @@ from harness.errors import BadInputError
 
 BLOCK = 1 << 14  # documents: their sums, and the postings read for them, stay in a core's cache
 _SIGNED = {"uint16": "int16", "uint8": "int8"}
+_AT_ONCE = 1 << 18  # postings that are read at a time for single documents' rows
 
 
 class Rows(NamedTuple):
@@ -124,6 +125,54 @@ class Postings(NamedTuple):
         frequency = np.zeros(self.vocabulary, np.int64)
         frequency[self.tokens] = np.diff(self.offsets[::blocks].astype(np.int64))
         return frequency
+
+    def rows(self, documents: NDArray[np.int64]) -> sparse.csr_array:
+        """Some documents' rows with the weights that they are searched with, from all postings.
+
+        Args:
+            documents: Their numbers, repeats allowed: (n,).
+
+        Returns:
+            CSR float32 (n, V), columns ascending.
+        """
+        distinct, places = np.unique(documents, return_inverse=True)
+        row_of = np.full(self.documents, -1, np.int32)
+        row_of[distinct] = np.arange(len(distinct), dtype=np.int32)
+        parts = [
+            self._entries(row_of, start, min(start + _AT_ONCE, len(self.places)))
+            for start in range(0, len(self.places), _AT_ONCE)
+        ]
+        empty = np.zeros(0, np.float32), np.zeros(0, np.int32), np.zeros(0, np.int32)
+        weights, rows, columns = (
+            np.concatenate(arrays) for arrays in zip(empty, *parts, strict=True)
+        )
+        shape = (len(distinct), self.vocabulary)
+        matrix = sparse.csr_array((weights, (rows, columns)), shape=shape)
+        matrix.sort_indices()
+        return matrix[places]
+
+    def _entries(
+        self, row_of: NDArray[np.int32], start: int, end: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32]]:
+        """Weights, rows and columns of those of some postings that a row of its own asks for.
+
+        Args:
+            row_of: The row of each document, -1 where it has none: (documents,).
+            start: The first posting.
+            end: The one after the last.
+        """
+        blocks = max(-(-self.documents // self.block), 1)
+        first = int(np.searchsorted(self.offsets, start, side="right")) - 1
+        last = int(np.searchsorted(self.offsets, end, side="left"))
+        bounds = np.clip(self.offsets[first : last + 1].astype(np.int64), start, end)
+        parts = np.repeat(np.arange(first, last), np.diff(bounds))
+        rows = row_of[parts % blocks * self.block + self.places[start:end]]
+        kept = np.flatnonzero(rows >= 0)
+        lists = parts[kept] // blocks
+        weights = self.weights[start:end][kept].astype(np.float32)
+        if len(self.scales):
+            weights *= self.scales[lists]
+        return weights, rows[kept], self.tokens[lists]
 
 
 def _scales(largest: NDArray[np.float32], kind: str) -> NDArray[np.float32]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
     from scipy import sparse
@@ -98,6 +98,37 @@ class Vectoriser(Protocol):
 
     def vectors(self, texts: Texts) -> NDArray[np.float32] | sparse.csr_array:
         """One row a text: float32 (n, d), or CSR float32 (n, V)."""
+        ...
+
+
+@dataclass(frozen=True)
+class TermMatches:
+    """Why documents have the scores that they have: a score is a sum over terms.
+
+    Attributes:
+        queries: Weights of the queries' terms, CSR float32 (queries, V).
+        documents: Weights of the documents' terms, CSR float32 (documents, V).
+        scores: Σ_t query weight × document weight, as a search gives it: float32 (documents,).
+        name: A term, which is a column, as a person reads it.
+    """
+
+    queries: sparse.csr_array
+    documents: sparse.csr_array
+    scores: NDArray[np.float32]
+    name: Callable[[int], str]
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A mode whose scores are sums over terms, and that can name them."""
+
+    def explain(self, queries: Texts, documents: Ragged) -> TermMatches:
+        """The terms of queries, and of some documents of the indexed corpus.
+
+        Args:
+            queries: The queries.
+            documents: Document rows of each query; their order is that of the result's.
+        """
         ...
 
 

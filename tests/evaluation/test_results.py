@@ -2,8 +2,10 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mteb.results import TaskResult
@@ -127,13 +129,27 @@ def test_rankings_values_and_judgements_lie_beside(write):
     place = ("test", "default")
     folder = details_folder(write(0.5, rankings={place: ranked()}).path)
     tables = {path.name: pq.read_table(path).to_pylist() for path in folder.glob("*.parquet")}
-    assert set(tables) == {"rankings.parquet", "per_query.parquet", "qrels.parquet"}
+    ranked_files = {"rankings.parquet", "per_query.parquet", "qrels.parquet"}
+    assert set(tables) == {*ranked_files, "texts.parquet"}
     assert [tuple(row.values())[2:] for row in tables["rankings.parquet"]] == [
         *(("q1", 1, "a", 2.0), ("q1", 2, "c", 1.0), ("q2", 1, "b", 0.5))
     ]
     for rows in tables.values():
         assert {(row["split"], row["subset"]) for row in rows} == {place}
-        assert {row["query_id"] for row in rows} == {"q1", "q2"}
+    for name in ranked_files:
+        assert {row["query_id"] for row in tables[name]} == {"q1", "q2"}
+    assert {row["id"] for row in tables["texts.parquet"]} == {"q1", "q2", "a", "b", "c"}
+
+
+def test_explanations_lie_beside_where_there_are_some(write):
+    places = {}
+    for split in ("test", "dev"):
+        table = pa.table({"split": [split], "subset": ["default"], "query_id": ["q1"]})
+        places[split, "default"] = replace(ranked(), explanations=table)
+    places["test", "other"] = ranked()
+    folder = details_folder(write(0.5, rankings=places).path)
+    rows = pq.read_table(folder / "explanations.parquet").to_pylist()
+    assert [row["split"] for row in rows] == ["dev", "test"]
 
 
 def test_a_result_appears_last(write, tmp_path, monkeypatch):

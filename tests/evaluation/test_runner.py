@@ -15,6 +15,8 @@ from harness.cli import config_folder
 from harness.config import RunConfig, parse
 from harness.errors import BadInputError
 from harness.evaluation import downloads
+from harness.evaluation.explanations import read_explanations
+from harness.evaluation.kept_texts import read_texts
 from harness.evaluation.runner import Runner
 from tests.evaluation import every_type
 from tests.evaluation.conftest import DOCUMENTS, QUERIES, write_folder
@@ -59,6 +61,24 @@ def test_four_modes_from_one_encoding_pass(run_config):
     for row in outcome.rows:
         assert row.metric == "ndcg_at_10"
         assert row.ratio == pytest.approx(row.value / dense.value)
+
+
+def test_texts_and_explanations_lie_beside(tiny_config, tmp_path):
+    outcome = Runner(tiny_config()).run()
+    for row in outcome.rows:
+        (details,) = (tmp_path / "results").glob(f"*/*/experiments/{row.experiment}/toy")
+        kept = read_texts(details)["test", "default"]
+        assert kept.queries == {name: text for name, text, _ in QUERIES}
+        assert kept.documents["cats"].startswith("Cats Cats purr when they are content")
+        explained = read_explanations(details, [name for name, _, _ in QUERIES])
+        assert bool(explained) == (row.mode == "aligned_sparse")
+        found = pq.read_table(details / "rankings.parquet").to_pylist()
+        scores = {(hit["query_id"], hit["document_id"]): hit["score"] for hit in found}
+        for (_, query), roles in explained.items():
+            assert all(
+                scores.get((query, one.document_id), 0) == one.score for one in roles.values()
+            )
+            assert roles["relevant"].document_id in {"cats", "bread", "moon", "dogs"}
 
 
 def test_second_run_keeps_everything(tiny_config, tmp_path, monkeypatch):

@@ -291,6 +291,28 @@ def test_idf_is_of_the_corpus_text(sparse, pairs):
     assert found[2] == [(0, pytest.approx(math.log(4 / 2)))]
 
 
+def test_terms_of_queries_and_documents(sparse):
+    data = Literal([[5, 3, 1], [1, 5, 3], [2, 2, 2]], [[1, 2, 2], [3], [0]])
+    retriever, queries = sparse(data, doc_top_k=2)
+    matches = retriever.explain(queries, Ragged.from_rows([[1, 0], [1], []]))
+    assert matches.queries.toarray().tolist() == [[0, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
+    assert matches.documents.toarray().tolist() == [[0, 0, 5, 3], [0, 5, 3, 0], [0, 0, 5, 3]]
+    assert matches.scores.tolist() == [5, 8, 3]
+
+
+@pytest.mark.parametrize("index_weights", ["float32", "uint8"])
+def test_scores_are_the_sums_that_are_explained(sparse, pairs, index_weights):
+    data = Collection(3)
+    settings = {"doc_weight": "log1p", "doc_norm": "l2", "query_weight": "idf"}
+    retriever, queries = sparse(data, doc_top_k=6, index_weights=index_weights, **settings)
+    found = pairs(retriever.search(queries, 50))
+    documents = Ragged.from_rows([[document for document, _ in query] for query in found])
+    matches = retriever.explain(queries, documents)
+    assert matches.scores.tolist() == [score for query in found for _, score in query]
+    own = matches.queries[documents.row_numbers()].multiply(matches.documents)
+    np.testing.assert_allclose(own.sum(axis=1), matches.scores, rtol=1e-6)
+
+
 @pytest.mark.parametrize("query_weight", ["binary", "idf"])
 @pytest.mark.parametrize("scope", ["vocabulary", "literal"])
 def test_without_expansion_no_model_runs_for_a_query(sparse, query_weight, scope):

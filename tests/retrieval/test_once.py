@@ -94,3 +94,13 @@ def test_candidates_are_reranked_each_time(inner, fake_texts, pairs):
     for candidates in ("some", "others"):
         assert pairs(once.rerank(queries, candidates, 1)) == [[(0, 2.0)]]
     assert inner.calls == [("rerank", queries, "some", 1), ("rerank", queries, "others", 1)]
+
+
+def test_explains_if_the_retriever_does(inner):
+    class Explaining(type(inner)):
+        def explain(self, queries, documents):
+            return queries, documents
+
+    explaining = Explaining()
+    assert OnceRetriever(explaining).explains is explaining
+    assert OnceRetriever(inner).explains is None

@@ -84,3 +84,26 @@ def test_rows_are_not_copied_where_their_types_are_right():
     matrix.indices, matrix.data = matrix.indices.astype(np.int64), matrix.data.astype(np.float64)
     read = Rows.of(matrix)
     assert [array.dtype for array in read] == [np.int64, np.int32, np.float32]
+
+
+VALUES = [[0, 5, 0, 1], [0, 0, 0, -2], [0, 6, 0, 3], [0, 0, 0, 0], [0, 7, 0, 0]]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 100])
+@pytest.mark.parametrize("kind", ["float32", "uint8"])
+def test_rows_of_documents_from_their_postings(monkeypatch, at_once, kind):
+    monkeypatch.setattr(layout, "BLOCK", 2)
+    monkeypatch.setattr(layout, "_AT_ONCE", at_once)
+    postings = Postings.of(rows(VALUES), kind)
+    wanted = np.array([4, 2, 3, 0, 2, 1])
+    found = postings.rows(wanted)
+    assert found.dtype == np.float32
+    assert found.has_sorted_indices
+    steps = {"float32": 0.0, "uint8": 7 / 127}[kind]
+    np.testing.assert_allclose(found.toarray(), np.array(VALUES)[wanted], atol=steps / 2, rtol=0)
+    assert np.diff(found.indptr).tolist() == [1, 2, 0, 2, 2, 1]
+    assert postings.rows(np.array([], np.int64)).shape == (0, 4)
+
+
+def test_rows_of_an_index_without_postings():
+    assert Postings.of(rows([[0, 0], [0, 0]]), "float32").rows(np.array([1])).nnz == 0
