@@ -9,26 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.evaluation.significance import holm, paired_interval, paired_randomisation
+from harness.statistics.bootstrap import paired_interval
+from harness.statistics.significance import holm, paired_randomisation
 
 SETTINGS = (
     *("head", "transform", "doc_top_k", "query_expansion", "doc_weight", "doc_norm"),
     *("literal_share", "query_weight"),
 )
-
-
-def on_front(cost: NDArray[np.float64], quality: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which points no other one beats: none costs no more and is better, or less and as good.
-
-    Args:
-        cost: (n,), less is better.
-        quality: (n,), more is better.
-    """
-    order = np.lexsort((-quality, cost))
-    best = np.maximum.accumulate(np.concatenate([[-np.inf], quality[order][:-1]]))
-    front = np.zeros(len(cost), np.bool_)
-    front[order] = quality[order] > best
-    return front
 
 
 def choose(points: pd.DataFrame, per_query: NDArray[np.float32], *, most_flops: float) -> int:

@@ -19,7 +19,6 @@ from harness.analysis.choice import (
     SETTINGS,
     choose,
     differences_table,
-    on_front,
     transfer_table,
 )
 from harness.analysis.references import Reference, references
@@ -30,6 +29,7 @@ from harness.evaluation.experiment import SCORING_VERSION, encoder_settings
 from harness.evaluation.heads import build_head
 from harness.files import file_name, write_atomically
 from harness.progress import progress_bar, say
+from harness.statistics.pareto import on_front
 
 if TYPE_CHECKING:
     from harness.alignment.head import Head

@@ -70,9 +70,8 @@ def run(collection, tmp_path_factory):
     return scores
 
 
-@pytest.fixture(scope="module")
-def in_turns(run):
-    """All modes in one run, dense alone, and a run for each mode, in turns."""
+@pytest.mark.benchmark(group="modes of one run")
+def test_four_runs(benchmark, keep, run):
     found = {}
 
     def together():
@@ -81,27 +80,26 @@ def in_turns(run):
     def separately():
         found["separately"] = {mode: run(*modes)[mode] for mode, modes in ALONE.items()}
 
-    callables = {"together": together, "dense": lambda: run("dense"), "separately": separately}
-    comparison = compare(callables, rounds=ROUNDS, warmup=0)
+    timed = {"together": together, "separately": separately}
+    comparison = compare(timed, rounds=ROUNDS, warmup=0)
     assert found["together"] == found["separately"]
-    return comparison
-
-
-@pytest.mark.benchmark(group="modes of one run")
-def test_four_runs(benchmark, keep, in_turns, run):
     keep(
-        in_turns.ratios["separately"],
+        comparison.ratios["separately"],
         what="harness run, four modes",
         peer="four runs, a mode and a store each",
     )
-    benchmark.pedantic(run, tuple(ALONE))
+    benchmark.pedantic(together)
 
 
 @pytest.mark.benchmark(group="modes of one run")
-def test_dense_alone(benchmark, keep, in_turns, run):
+def test_dense_alone(benchmark, keep, run):
+    def alone():
+        return run("dense")
+
+    comparison = compare({"together": lambda: run(*ALONE), "dense": alone}, rounds=ROUNDS, warmup=0)
     keep(
-        in_turns.ratios["dense"],
+        comparison.ratios["dense"],
         what="harness run, four modes",
         peer="dense alone",
     )
-    benchmark.pedantic(run, ("dense",))
+    benchmark.pedantic(alone)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap, permutation_test
 
-from harness.evaluation.significance import holm, paired_interval, paired_randomisation
+from harness.statistics.bootstrap import paired_interval
+from harness.statistics.significance import holm, paired_randomisation
 
 
 def exact_p(first, second):

@@ -1,0 +1,1 @@
+"""Uncertainty, tests and ranks of per-query scores: functions on arrays."""
