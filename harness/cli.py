@@ -21,11 +21,13 @@ COMMANDS = {
     "analyze": "measure which tokens embeddings align to, and study sparse retrieval with them",
     "inspect": "show what a model reads of a text, and the tokens that it aligns to",
     "report": "turn results into a leaderboard page and tables",
+    "compare": "set two runs side by side, query by query, with paired tests",
     "export": "write rankings and judgements as TREC files for other tools",
 }
 
 _CLOSED_PIPE = 141  # what a shell reports of a program that a closed pipe ended
-_VERBATIM = ("text", "other")  # settings whose value is a person's text, not Hydra's grammar
+# Settings whose value is a person's text or a name, not Hydra's grammar.
+_VERBATIM = ("text", "other", "run_a", "run_b")
 
 _HYDRA_INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 

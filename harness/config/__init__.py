@@ -24,6 +24,7 @@ from harness.config.commands import (
     ReportConfig,
     RunConfig,
 )
+from harness.config.compare import CompareConfig
 from harness.config.derived_heads import (
     CompressedHeadConfig,
     DerivedHeadConfig,
@@ -75,6 +76,7 @@ __all__ = [
     "BosPoolingConfig",
     "CenterConfig",
     "ClsPoolingConfig",
+    "CompareConfig",
     "ComponentConfig",
     "CompressedHeadConfig",
     "CostConfig",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from harness.errors import BadInputError, brief
@@ -94,8 +95,9 @@ def read_texts(details: Path) -> dict[Place, KeptTexts]:
     if not path.exists():
         return {}
     try:
-        columns = pq.read_table(path, columns=["split", "subset", "kind", "id", "text"])
-        rows = list(zip(*(column.to_pylist() for column in columns.columns), strict=True))
+        table = pq.read_table(path, columns=["split", "subset", "kind", "id", "text"])
+        columns = (pc.cast(column, pa.string()).to_pylist() for column in table.columns)
+        rows = list(zip(*columns, strict=True))
     except (OSError, ValueError, pa.ArrowException) as error:
         raise BadInputError(
             f"{path} is not as `harness run` writes it ({type(error).__name__}: {brief(error)})"
