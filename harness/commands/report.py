@@ -1,4 +1,4 @@
-"""`harness report`: results to a leaderboard page, CSV and Markdown."""
+"""`harness report`: results to a leaderboard page, tables, figures and one data table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from harness.config import ReportConfig, parse
 from harness.errors import BadInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from omegaconf import DictConfig
+
+    from harness.evaluation.published import PublishedScores
+    from harness.reporting.collect import Collection, Entry
+    from harness.reporting.leaderboard import Leaderboard
+    from harness.reporting.tidy import TidyResults
 
 
 def report(settings: DictConfig) -> int:
@@ -23,22 +31,29 @@ def report(settings: DictConfig) -> int:
 
     from harness.evaluation.published import PublishedScores
     from harness.progress import say
-    from harness.reporting.collect import Collection, collect
-    from harness.reporting.leaderboard import write_leaderboard
-    from harness.reporting.published import print_published, with_published
+    from harness.reporting.collect import collect
+    from harness.reporting.leaderboard import leaderboard
+    from harness.reporting.published import print_published
+    from harness.reporting.tidy import TidyResults
 
-    collection = collect(Path(config.results_dir))
+    tidy = TidyResults(Path(config.results_dir))
+    collection = collect(Path(config.results_dir), each=tidy.add)
     published = None
     if config.published is not None:
         theirs = Path(config.published).expanduser()
         published = PublishedScores(theirs, names=config.published_names)
-        entries = with_published(collection.entries, published)
-        collection = Collection(entries, collection.unreadable)
+        collection = _beside(collection, published, config.published_models, tidy)
+    found = leaderboard(
+        collection,
+        title=config.title,
+        today=datetime.now(UTC).date(),
+        threshold=config.threshold,
+        resamples=config.resamples,
+        seed=config.seed,
+    )
     folder = Path(config.leaderboards_dir)
     try:
-        page = write_leaderboard(
-            collection, folder, title=config.title, today=datetime.now(UTC).date()
-        )
+        page = _write(found, tidy, folder, config)
     except OSError as error:
         raise BadInputError(
             f"leaderboards_dir={folder} cannot be written ({error.strerror}); name another folder "
@@ -47,11 +62,47 @@ def report(settings: DictConfig) -> int:
     for line in collection.unreadable:
         say(f"left out: {line}")
     if published is not None:
-        comparisons = [entry.comparison for entry in collection.entries if entry.comparison]
+        ours = [entry for entry in collection.entries if entry.path is not None]
+        comparisons = [entry.comparison for entry in ours if entry.comparison]
         print_published(comparisons)
         for line in published.faults:
             say(f"published score left out: {line}")
-        missing = len(collection.entries) - len(comparisons)
-        say(f"{missing} of {len(collection.entries)} results have no published score")
+        say(f"{len(ours) - len(comparisons)} of {len(ours)} results have no published score")
     say(f"leaderboard of {len(collection.entries)} results: {page}")
-    return 1 if collection.unreadable else 0
+    faults = [*collection.unreadable, *(published.faults if published else ())]
+    return 1 if faults else 0
+
+
+def _beside(
+    collection: Collection, published: PublishedScores, models: Sequence[str], tidy: TidyResults
+) -> Collection:
+    """The collection with published scores beside ours, and lines of other models."""
+    from dataclasses import replace
+
+    from harness.reporting.official import official_entries, official_files
+    from harness.reporting.published import with_published
+
+    known = set(published.models)
+    for model in models:
+        if model != "all" and model not in known:
+            raise BadInputError(
+                f"published_models: {model!r} has no folder under published; it has "
+                f"{len(known):,} models, such as {', '.join(sorted(known)[:3])}"
+            )
+    chosen = sorted(known) if "all" in models else list(models)
+    others: list[Entry] = official_entries(collection.entries, published, chosen)
+    entries = with_published(collection.entries, published)
+    for file in official_files(entries, others):
+        tidy.add_official(file)
+    return replace(collection, entries=[*entries, *others])
+
+
+def _write(found: Leaderboard, tidy: TidyResults, folder: Path, config: ReportConfig) -> Path:
+    from harness.reporting.leaderboard import write_figures, write_leaderboard, write_results_table
+    from harness.reporting.system_pages import write_system_pages
+
+    pages = write_system_pages(found.standings, folder) if config.pages else {}
+    write_results_table(tidy.table(), folder)
+    if config.figures:
+        write_figures(found, folder)
+    return write_leaderboard(found, folder, pages=pages)

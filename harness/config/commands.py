@@ -52,6 +52,12 @@ class ReportConfig:
         published: A folder of official mteb results to set beside ours; None for none.
         published_names: Our task's name, such as that of a folder, to the official `Task` or
             `Task/subset`, where the names alone do not tell; None for none.
+        published_models: Models whose official results are lines of their own; `all` for all.
+        threshold: Share of dense that a mode is to reach.
+        resamples: Of the bootstraps and randomisation tests.
+        seed: Of both.
+        figures: Whether PNG and SVG figures are drawn.
+        pages: Whether each system has a page of its own, with its queries.
         debug: Whether errors show their traceback.
     """
 
@@ -60,6 +66,12 @@ class ReportConfig:
     title: str = "Text embeddings, every retrieval mode"
     published: str | None = None
     published_names: dict[str, Any] | None = None
+    published_models: Any = field(default_factory=list)
+    threshold: float = 0.8
+    resamples: int = 10_000
+    seed: int = 0
+    figures: bool = True
+    pages: bool = True
     debug: bool = False
 
     def __post_init__(self) -> None:
@@ -67,6 +79,19 @@ class ReportConfig:
         for folder in ("results_dir", "leaderboards_dir"):
             require(bool(getattr(self, folder).strip()), f"{folder} is empty; give a folder")
         check_published(self.published, self.published_names)
+        named = self.published_models
+        self.published_models = [named] if isinstance(named, str) else list(named or [])
+        require(
+            all(isinstance(name, str) and name.strip() for name in self.published_models),
+            f"published_models={named} must be names such as BAAI/bge-base-en-v1.5, or all",
+        )
+        require(
+            self.published is not None or not self.published_models,
+            "published_models needs published=DIR, a folder of official mteb results",
+        )
+        at_least("threshold", self.threshold, 0)
+        at_least("resamples", self.resamples, 100)
+        at_least("seed", self.seed, 0)
 
 
 def parsed_modes(retrieval: Mapping[str, Any]) -> dict[str, RetrievalConfig]:

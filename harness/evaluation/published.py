@@ -40,6 +40,7 @@ class PublishedScore:
         value: Its value.
         deviation: Sample standard deviation of the metric over the task's experiments; None for
             tasks that do not repeat their experiment.
+        file: The result file that it is from.
     """
 
     model: str
@@ -50,6 +51,7 @@ class PublishedScore:
     metric: str
     value: float
     deviation: float | None
+    file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,20 @@ class PublishedScores:
         scores = (self._score(model, row, revision) for model in models)
         return next((score for score in scores if score is not None), None)
 
+    @property
+    def models(self) -> list[str]:
+        """Names of all models that have a folder, `organisation/name`."""
+        return self._files.models
+
+    def score_of(self, model: str, row: ResultRow) -> PublishedScore | None:
+        """A model's published score at the place of one of our figures, whatever our mode.
+
+        Args:
+            model: The model's name.
+            row: Our figure; names, splits and revisions are matched as in `score`.
+        """
+        return self._score(model, row, None)
+
     def _score(self, model: str, row: ResultRow, revision: str | None) -> PublishedScore | None:
         files = self._files.of_model(model)
         target = self._target(files, row)
@@ -174,6 +190,7 @@ class PublishedScores:
                     metric=row.metric,
                     value=value,
                     deviation=_deviation(place[1], row.metric),
+                    file=path,
                 )
         return None
 

@@ -54,6 +54,11 @@ class ResultFiles:
                 "name the folder above those of the models"
             )
 
+    @property
+    def models(self) -> list[str]:
+        """Names of the models, in alphabetical order, as their folders tell: `org/model`."""
+        return sorted(name.replace("__", "/", 1) for name in self._models if "__" in name)
+
     def of_model(self, model: str) -> dict[str, dict[str, Path]]:
         """Task to revision to file; empty for a model that is not there."""
         if model not in self._files:

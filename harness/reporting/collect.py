@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from harness.errors import BadInputError
 from harness.evaluation.experiment import settings_hash
-from harness.evaluation.published import Comparison
-from harness.evaluation.results import StoredResult, read_result, result_paths, without_nan
+from harness.evaluation.published import Comparison, PublishedScore
+from harness.evaluation.results import (
+    StoredResult,
+    details_folder,
+    read_result,
+    result_paths,
+    without_nan,
+)
 from harness.evaluation.rows import ResultRow, result_rows, with_ratios
 from harness.reporting.describe import describe
 
@@ -33,12 +43,20 @@ class Entry:
         settings: Key settings in words.
         revision: The model's revision; None when it is unknown.
         comparison: The row beside its published score; None without one.
+        path: The result's `{Task}.json`; None where there is no file.
+        record: The experiment's settings, every one that can change a score.
+        config: The run's resolved configuration; empty where it is not there.
+        official: What an entry is that is not ours; None for ours.
     """
 
     row: ResultRow
     settings: str
     revision: str | None = None
     comparison: Comparison | None = None
+    path: Path | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    official: PublishedScore | None = None
 
 
 @dataclass(frozen=True)
@@ -54,11 +72,14 @@ class Collection:
     unreadable: list[str]
 
 
-def collect(results_dir: Path) -> Collection:
+def collect(
+    results_dir: Path, *, each: Callable[[StoredResult, Mapping[str, Any]], None] | None = None
+) -> Collection:
     """Read every result under a folder; what cannot be read is named and left out.
 
     Args:
         results_dir: The results folder.
+        each: Called with every readable result and its run's configuration.
 
     Raises:
         BadInputError: If there is no result, or none that can be read.
@@ -68,7 +89,10 @@ def collect(results_dir: Path) -> Collection:
     unreadable = []
     for path in paths:
         try:
-            found.append(_entries(path))
+            stored, config = _stored(path)
+            found.append(_entries(stored, config))
+            if each is not None:
+                each(stored, config)
         except BadInputError as error:
             unreadable.append(str(error))
         except _MALFORMED as error:
@@ -83,13 +107,32 @@ def collect(results_dir: Path) -> Collection:
     return Collection(_with_ratios(_with_shared_metric(found)), unreadable)
 
 
-def _entries(path: Path) -> tuple[list[Entry], list[str]]:
-    """The rows of one result, and the names that its main metric may have."""
+def _stored(path: Path) -> tuple[StoredResult, Mapping[str, Any]]:
+    """A result without mteb's bare NaN, which stand for undefined scores; its configuration."""
     stored = read_result(path)
     if stored is None:
         raise BadInputError(f"{path} went away while it was read; run the command again")
-    # mteb itself writes bare NaN where a score is undefined.
     stored = replace(stored, result=without_nan(stored.result), cost=without_nan(stored.cost))
+    try:
+        text = (details_folder(path) / "config.yaml").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return stored, {}
+    return stored, _parsed(text)
+
+
+@lru_cache(maxsize=4096)  # a run's results have one
+def _parsed(text: str) -> Mapping[str, Any]:
+    try:
+        config = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"config.yaml is no YAML: {error}") from error
+    if not isinstance(config, dict):
+        raise TypeError("config.yaml holds no settings")
+    return config
+
+
+def _entries(stored: StoredResult, config: Mapping[str, Any]) -> tuple[list[Entry], list[str]]:
+    """The rows of one result, and the names that its main metric may have."""
     candidates = _main_metrics(stored)
     if not candidates:
         raise ValueError("no metric equals main_score")
@@ -106,7 +149,11 @@ def _entries(path: Path) -> tuple[list[Entry], list[str]]:
     for row in rows:
         _check(row)
     revision = stored.experiment.get("revision")
-    return [Entry(row, words, revision) for row in rows], candidates
+    path = stored.path
+    entries = [
+        Entry(row, words, revision, path=path, record=settings, config=config) for row in rows
+    ]
+    return entries, candidates
 
 
 def _main_metrics(stored: StoredResult) -> list[str]:

@@ -1,83 +1,149 @@
-"""The leaderboard: one self-contained page, and the same rows as CSV and Markdown."""
+"""The leaderboard's files: the page, tables for machines and papers, figures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from pathlib import Path
 
-from markupsafe import Markup
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from harness import __version__
-from harness.files import write_text
+from harness.files import write_atomically, write_text
+from harness.reporting.boards import Board, boards
 from harness.reporting.collect import Collection
-from harness.reporting.pages import inline, policy_hash, templates
+from harness.reporting.latex import latex_text
+from harness.reporting.leaderboard_frame import leaderboard_frame
+from harness.reporting.page import page_text
+from harness.reporting.paper import PaperRow, paper_rows
+from harness.reporting.payload import payload
 from harness.reporting.plain import csv_text, markdown_text
-from harness.reporting.scatter import Point, scatter
-from harness.reporting.standings import ABSENT, DIFFERENCE, VALUE, Board, Standing, boards
-
-_KINDS = ("dense", "aligned_sparse", "hybrid", "bm25")  # these keep their colour on every page
-_COLOURS = 8
-
-
-@dataclass(frozen=True)
-class _Plot:
-    """A board's plot; `svg` is empty where no point has a place, `legend` the kinds that it has."""
-
-    svg: Markup
-    caption: str
-    legend: list[str]
+from harness.reporting.standings import Standings, standings
+from harness.reporting.tables import leaderboard_tables
+from harness.statistics.bootstrap import RESAMPLES
+from harness.statistics.verdict import THRESHOLD
 
 
-def write_leaderboard(collection: Collection, folder: Path, *, title: str, today: date) -> Path:
-    """Write `index.html`, `leaderboard.csv` and `leaderboard.md`.
+@dataclass(frozen=True, eq=False)
+class Leaderboard:
+    """Everything that a leaderboard says.
+
+    Attributes:
+        title: Its title.
+        summary: A sentence of how much it holds.
+        today: The date that it bears.
+        standings: The assessed systems.
+        boards: Their tables by task.
+        paper: The paper's rows for tasks that are here.
+        unreadable: One line for each result that could not be read.
+    """
+
+    title: str
+    summary: str
+    today: date
+    standings: Standings
+    boards: list[Board]
+    paper: list[PaperRow]
+    unreadable: list[str] = field(default_factory=list)
+
+
+def leaderboard(
+    collection: Collection,
+    *,
+    title: str,
+    today: date,
+    threshold: float = THRESHOLD,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Leaderboard:
+    """Assess all results.
 
     Args:
         collection: The results.
-        folder: Where the files go; made when missing.
         title: The page's title.
         today: The date that the page bears.
+        threshold: What a share of dense is to reach.
+        resamples: Of bootstraps and randomisation tests.
+        seed: Of both.
+    """
+    assessed = standings(collection.entries, threshold=threshold, resamples=resamples, seed=seed)
+    return Leaderboard(
+        title=title,
+        summary=_summary(collection),
+        today=today,
+        standings=assessed,
+        boards=boards(assessed),
+        paper=paper_rows(dict.fromkeys(place.task for place in assessed.places)),
+        unreadable=collection.unreadable,
+    )
+
+
+def write_leaderboard(
+    found: Leaderboard, folder: Path, *, pages: Mapping[int, str] | None = None
+) -> Path:
+    """Write `index.html`, and `leaderboard` as `.csv`, `.md` and `.tex`.
+
+    Args:
+        found: The leaderboard.
+        folder: Where the files go; made when missing.
+        pages: Number of a system to its page of its own, below `folder`.
 
     Returns:
         The page's path.
     """
-    tables = boards(collection.entries)
+    tables = leaderboard_tables(found.standings, found.boards, found.paper)
+    dated = f"{found.summary} Generated {found.today.isoformat()}."
+    write_text(folder / "leaderboard.csv", csv_text(found.boards))
+    write_text(folder / "leaderboard.md", markdown_text(tables, title=found.title, summary=dated))
+    write_text(folder / "leaderboard.tex", latex_text(tables, title=found.title))
+    data = payload(
+        found.standings,
+        found.boards,
+        paper=found.paper,
+        pages=pages or {},
+        title=found.title,
+        summary=found.summary,
+        today=found.today,
+        unreadable=found.unreadable,
+    )
     page = folder / "index.html"
-    write_text(folder / "leaderboard.csv", csv_text(tables))
-    summary = f"{_summary(collection)} Generated {today.isoformat()}."
-    write_text(folder / "leaderboard.md", markdown_text(tables, title=title, summary=summary))
-    write_text(page, html_text(collection, tables, title=title, today=today))
+    write_text(page, page_text(data))
     return page
 
 
-def html_text(collection: Collection, tables: Sequence[Board], *, title: str, today: date) -> str:
-    """The page; its content security policy lets it load nothing and run its own script only."""
-    colours = _colours(entry.row.kind for entry in collection.entries)
-    style, script = inline("leaderboard.css"), inline("sort.js")
-    return (
-        templates()
-        .get_template("leaderboard.html")
-        .render(
-            title=title,
-            today=today.isoformat(),
-            summary=_summary(collection),
-            tables=[
-                (table, _plot(table, number, colours)) for number, table in enumerate(tables, 1)
-            ],
-            value=VALUE,
-            compared=any(entry.comparison for entry in collection.entries),
-            difference=DIFFERENCE,
-            absent=ABSENT,
-            colours=colours,
-            bar=_bar,
-            version=__version__,
-            style=style,
-            script=script,
-            style_hash=policy_hash(style),
-            script_hash=policy_hash(script),
-        )
-    )
+def write_figures(found: Leaderboard, folder: Path) -> list[Path]:
+    """Draw `pareto` and `shares`, as `.png` and `.svg`, each with its data as `.csv`.
+
+    Args:
+        found: The leaderboard.
+        folder: Where the files go.
+    """
+    from harness.reporting.figures import save_figure
+    from harness.reporting.figures_leaderboard import pareto, shares
+
+    frame = leaderboard_frame(found.boards)
+    names = ["task", "metric", "name", "kind"]
+    quality = frame[[*names, "value", "low", "high", "query_flops", "front"]]
+    kept = frame[[*names, "ratio", "ratio_low", "ratio_high", "verdict"]]
+    threshold = found.standings.threshold
+    return [
+        *save_figure(pareto(quality), quality, folder, "pareto"),
+        *save_figure(shares(kept, threshold), kept, folder, "shares"),
+    ]
+
+
+def write_results_table(table: pa.Table, folder: Path) -> Path:
+    """Write every result as `results.parquet`, see `TidyResults`.
+
+    Args:
+        table: The tidy table.
+        folder: Where the file goes.
+    """
+    path = folder / "results.parquet"
+    write_atomically(path, partial(pq.write_table, table, compression="zstd"))
+    return path
 
 
 def _summary(collection: Collection) -> str:
@@ -96,45 +162,3 @@ def _summary(collection: Collection) -> str:
 
 def _count(number: int, thing: str) -> str:
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
-
-
-def _colours(kinds: Iterable[str]) -> dict[str, int]:
-    known = dict.fromkeys((*_KINDS, *sorted(set(kinds) - set(_KINDS))))
-    return {kind: number % _COLOURS + 1 for number, kind in enumerate(known)}
-
-
-def _plot(table: Board, number: int, colours: dict[str, int]) -> _Plot:
-    points = [
-        Point(
-            x=standing.row.cost.get("query_flops"),
-            y=standing.row.value,
-            label=standing.label,
-            colour=colours[standing.row.kind],
-        )
-        for standing in table.standings
-    ]
-    svg = scatter(
-        points,
-        x_label="FLOPs per query",
-        y_label=table.metric,
-        title=f"{table.heading}: {table.metric} against FLOPs per query",
-        name=f"plot-{number}",
-    )
-    absent = [point.label for point in points if not point.drawable]
-    if not svg:
-        none = "No plot: no result has both a value and FLOPs per query above 0."
-        asks = any(column.name == "query_flops" for column in table.columns)
-        return _Plot(Markup(), none if asks else "", [])
-    caption = f"{table.metric} against FLOPs per query, logarithmic."
-    if any(point.label.isdecimal() for point in points):
-        caption += " Numbers are those of the table’s lines."
-    if absent:
-        caption += f" Not drawn, for want of a value or of FLOPs above 0: {', '.join(absent)}."
-    legend = sorted({standing.row.kind for standing in table.standings}, key=colours.__getitem__)
-    return _Plot(Markup(svg), caption, legend)  # every text in the plot is escaped
-
-
-def _bar(standing: Standing, table: Board) -> str:
-    """Length of a value's bar in per cent of 1, or of the largest value where that is above 1."""
-    largest = max(1.0, *(other.row.value or 0.0 for other in table.standings))
-    return f"{100 * max(0.0, standing.row.value or 0.0) / largest:.2f}"

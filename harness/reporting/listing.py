@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.evaluation.tasks.sizes import Estimate, TaskSize, estimate
-from harness.reporting.standings import ABSENT
+from harness.reporting.systems import ABSENT
 from harness.reporting.terminal import standard_output
 from harness.reporting.units import duration, si
 from harness.text import printable

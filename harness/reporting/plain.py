@@ -7,63 +7,64 @@ import io
 import re
 from collections.abc import Sequence
 
-from harness.reporting.standings import COLUMNS, PUBLISHED, VALUE, Board, Column, Standing
+from harness.reporting.boards import COLUMNS, Board
+from harness.reporting.tables import TextTable
 
 _NAMES = ("model", "mode", "kind", "settings", "task", "split", "subset", "metric")
 _ORIGIN = ("hardware", "commit", "dataset_revision", "experiment")
+# Columns keep their places: what came later stands at the end.
+_FIRST = (
+    *("value", "ratio", "query_flops", "document_flops", "latency_p50_ms", "latency_p95_ms"),
+    *("index_bytes", "documents_per_second"),
+)
+_THEN = ("published", "difference")
 _FORMULA = re.compile(r"\s*[=+\-@]|[\t\r\n]")
 _MARKDOWN = re.compile(r"[\\`*\[\]|~#]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def csv_text(tables: Sequence[Board]) -> str:
     """All rows under one header, figures in full; absent ones are empty."""
-    figures = (VALUE, *COLUMNS)
+    by_name = {column.name: column for column in COLUMNS}
+    first, then = ([by_name[name] for name in names] for names in (_FIRST, _THEN))
+    last = [column for column in COLUMNS if column not in first and column not in then]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    names = [column.name for column in figures]
-    # At the end, so that the others keep their places.
-    last = [column.name for column in PUBLISHED]
-    writer.writerow([*_NAMES, *names, *_ORIGIN, *last])
+    names = [[column.name for column in columns] for columns in (first, then, last)]
+    writer.writerow([*_NAMES, *names[0], *_ORIGIN, *names[1], *names[2]])
     for table in tables:
         for standing in table.standings:
-            row = standing.row
-            texts = {**row.__dict__, "settings": standing.settings}
+            texts = {**standing.row.__dict__, "settings": standing.settings}
             writer.writerow(
                 [
                     *(_harmless(texts[name]) for name in _NAMES),
-                    *(column.figure(standing) for column in figures),
+                    *(column.figure(standing) for column in first),
                     *(_harmless(texts[name]) for name in _ORIGIN),
-                    *(column.figure(standing) for column in PUBLISHED),
+                    *(column.figure(standing) for column in (*then, *last)),
                 ]
             )
     return file.getvalue()
 
 
-def markdown_text(tables: Sequence[Board], *, title: str, summary: str) -> str:
-    """One table a board, under headings.
+def markdown_text(tables: Sequence[TextTable], *, title: str, summary: str) -> str:
+    """The tables under headings.
 
     Args:
-        tables: The boards.
+        tables: The tables.
         title: The document's heading.
         summary: A sentence under it.
     """
     parts = [f"# {escape_markdown(title)}", escape_markdown(summary)]
     for table in tables:
-        header = ["", "model", "mode", "settings", table.metric, *(c.header for c in table.columns)]
-        lines = [_line([escape_markdown(cell) for cell in header])]
-        lines.append(_line(["---:", *["---"] * 3, *["---:"] * (len(table.columns) + 1)]))
-        lines += [_line(_cells(standing, table.columns)) for standing in table.standings]
-        measured = [
-            f"Measured on {escape_markdown(where)}."
-            if not mark
-            else f"({mark}) Measured on {escape_markdown(where)}."
-            for mark, where in table.conditions
-        ]
+        figures = len(table.header) - table.text_columns
+        numbered = table.header[0] == ""
+        rule = ["---:" if numbered else "---", *["---"] * (table.text_columns - 1)]
+        lines = [_line(table.header), f"| {' | '.join([*rule, *['---:'] * figures])} |"]
+        lines += [_line(row) for row in table.rows]
         parts += [
             f"## {escape_markdown(table.heading)}",
-            f"{escape_markdown(table.facts)}.",
+            *(escape_markdown(text) for text in table.before),
             "\n".join(lines),
-            "\n\n".join(measured),
+            *(escape_markdown(text) for text in table.after),
         ]
     return "\n\n".join(parts) + "\n"
 
@@ -74,18 +75,8 @@ def escape_markdown(text: str) -> str:
     return _MARKDOWN.sub(lambda found: "\\" + found[0], inert)
 
 
-def _cells(standing: Standing, columns: Sequence[Column]) -> list[str]:
-    row = standing.row
-    mode = f"{row.mode} ({standing.mark})" if standing.mark else row.mode
-    return [
-        str(standing.number),
-        *(escape_markdown(text) for text in (row.model, mode, standing.settings)),
-        *(column.cell(standing) for column in (VALUE, *columns)),
-    ]
-
-
 def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(escape_markdown(cell) for cell in cells)} |"
 
 
 def _harmless(text: str) -> str:

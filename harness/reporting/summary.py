@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.evaluation.rows import ResultRow
-from harness.reporting.standings import ABSENT
+from harness.reporting.systems import ABSENT
 from harness.reporting.terminal import standard_output
 from harness.text import printable
 

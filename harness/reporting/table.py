@@ -15,7 +15,7 @@ from harness.evaluation.published import Comparison
 from harness.evaluation.results import without_nan
 from harness.evaluation.rows import ResultRow
 from harness.reporting.cost_table import break_even_lines, cost_table
-from harness.reporting.standings import document_flops
+from harness.reporting.costs import document_flops
 from harness.reporting.terminal import standard_output
 from harness.reporting.units import ABSENT, bytes_text, metric_name, milliseconds, ratio_text, si
 from harness.text import printable

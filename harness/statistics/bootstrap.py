@@ -41,7 +41,7 @@ def resampled_means(
 
 
 def interval(
-    samples: NDArray[np.float64], *, confidence: float = CONFIDENCE
+    samples: NDArray[np.floating], *, confidence: float = CONFIDENCE
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The percentile interval of each column of resampled figures.
 
@@ -77,7 +77,9 @@ def ratios(
     A share of nothing, or of less, says nothing.
     """
     above, below = np.broadcast_arrays(numerators, denominators)
-    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+    found = np.full(above.shape, np.nan)
+    np.divide(above, below, out=found, where=below > 0)
+    return found
 
 
 def paired_interval(

@@ -40,7 +40,7 @@ def borda_counts(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     known = ~np.isnan(scores)
     # Missing scores rank last, behind all that are there, whose ranks they leave as they are.
     places = rankdata(np.where(known, -scores, np.inf), method="average", axis=0)
-    return np.where(known, len(scores) - places, 0.0).sum(axis=1)
+    return np.asarray(np.where(known, len(scores) - places, 0.0).sum(axis=1))
 
 
 def groups(

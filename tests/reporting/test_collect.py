@@ -1,4 +1,3 @@
-import json
 import subprocess
 import sys
 
@@ -6,61 +5,7 @@ import pytest
 
 from harness.errors import BadInputError
 from harness.reporting.collect import collect
-
-ENCODER = {
-    side: {
-        "weights": "0123",
-        "pooling": {"kind": "mean", "include_instruction": True},
-        "instruction": ["", ""],
-        "side": side,
-        "max_length": 256,
-        "dtype": "float32",
-    }
-    for side in ("query", "document")
-}
-DENSE = {"kind": "dense", "similarity": "cosine"}
-BM25 = {"kind": "bm25", "k1": 1.5, "b": 0.75, "method": "lucene"}
-SCORES = {"map_at_10": 0.4, "ndcg_at_10": 0.5, "main_score": 0.5}
-
-
-def write(root, *, mode=DENSE, name=None, model="org/model", task="T", revision="r1", **given):
-    """One result as `harness run` writes it; `given` replaces whole parts."""
-    name = name or mode["kind"]
-    settings = {"version": 1, "mode": mode}
-    if mode["kind"] != "bm25":
-        settings["encoder"] = ENCODER
-    folder = root / model.replace("/", "__") / "m1" / "experiments" / f"{name}-{revision}-abc"
-    result = {
-        "dataset_revision": revision,
-        "task_name": task,
-        "scores": given.get("scores", {"test": [{**SCORES, "hf_subset": "default"}]}),
-    }
-    parts = {
-        "experiment": {
-            "mode": given.get("experiment_mode", name),
-            "model": model,
-            "revision": "m1",
-            "settings": settings,
-            "folder": folder.name,
-        },
-        "environment": {
-            "hardware": {"cpu": "Some CPU", "cores": 2, "gpus": []},
-            "commit": {"commit": "0123456789abcdef", "dirty": True},
-        },
-        "cost": {"test/default": {"documents": 10, "query_flops": 1e6}},
-    }
-    parts |= {part: given[part] for part in parts if part in given}
-    (folder / task).mkdir(parents=True)
-    for part, content in parts.items():
-        (folder / task / f"{part}.json").write_text(json.dumps(content))
-    path = folder / f"{task}.json"
-    path.write_text(json.dumps(result))
-    (folder / "model_meta.json").write_text("no JSON")
-    return path
-
-
-def place(**scores):
-    return {"test": [{"hf_subset": "default", **scores}]}
+from tests.reporting.written import BM25, place, write
 
 
 def test_a_result_becomes_a_row_with_its_settings_in_words(tmp_path):

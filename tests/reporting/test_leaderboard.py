@@ -2,7 +2,6 @@ import csv
 import io
 import re
 from datetime import date
-from html.parser import HTMLParser
 
 import pytest
 from omegaconf import OmegaConf
@@ -10,117 +9,42 @@ from omegaconf import OmegaConf
 from harness.commands.report import report
 from harness.errors import BadInputError
 from harness.reporting.collect import Collection
-from harness.reporting.leaderboard import write_leaderboard
-from tests.reporting.literal import BM25, DENSE, compared, entry
+from harness.reporting.leaderboard import leaderboard, write_figures, write_leaderboard
+from tests.reporting.literal import BM25, DENSE, entry
 
 TODAY = date(2024, 2, 29)
 BEST = entry("minmax", mode="hybrid", kind="hybrid", value=0.5595, ratio=1.0273, cost={})
-ABSENT = entry("K = 8", mode="sparse", kind="aligned_sparse", value=None, ratio=None, cost={})
-
-
-class Page(HTMLParser):
-    """Tables as lists of cell texts, and every tag with its attributes."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tables, self.tags, self.text = [], [], ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag == "table":
-            self.tables.append([])
-        elif tag == "tr":
-            self.tables[-1].append([])
-        elif tag in ("th", "td"):
-            self.tables[-1][-1].append("")
-
-    def handle_data(self, data):
-        self.text += data
-        if self.tables and self.tables[-1] and self.tables[-1][-1]:
-            cells = self.tables[-1][-1]
-            cells[-1] = " ".join(f"{cells[-1]} {data}".split())
-
-    def all(self, tag):
-        return [attrs for name, attrs in self.tags if name == tag]
+FILES = ["index.html", "leaderboard.csv", "leaderboard.md", "leaderboard.tex"]
 
 
 def written(folder, *entries, title="A title", unreadable=()):
+    """Texts of the page, the CSV, the Markdown and the LaTeX."""
     collection = Collection(list(entries), list(unreadable))
-    page = write_leaderboard(collection, folder, title=title, today=TODAY)
+    found = leaderboard(collection, title=title, today=TODAY, resamples=100)
+    page = write_leaderboard(found, folder)
     assert page == folder / "index.html"
-    texts = [(folder / name).read_text() for name in ("leaderboard.csv", "leaderboard.md")]
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "index.html",
-        "leaderboard.csv",
-        "leaderboard.md",
-    ]
-    return Page(page.read_text()), page.read_text(), *texts
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    return [(folder / name).read_text() for name in FILES]
 
 
-def test_the_table_ranks_by_value_and_an_absent_figure_is_not_a_zero(tmp_path):
-    page, *_ = written(tmp_path, BM25, ABSENT, DENSE, BEST)
-    (header, *lines), *others = page.tables
-    assert others == []
-    assert header == [
-        "mode, model, settings",
-        "nDCG@10",
-        "of dense",
-        "FLOPs per query",
-        "FLOPs per document",
-        "latency p50, ms",
-        "latency p95, ms",
-        "index",
-        "documents per s",
-    ]
-    assert lines[:3] == [
-        ["1 hybrid org/model minmax", "0.5595", "102.7 %", *["–"] * 6],
-        [
-            *("2 dense org/model cosine, mean pooling", "0.5446", "100.0 %", "312 M", "1.68 G"),
-            *("7.27", "9.22", "2.20 MiB", "105"),
-        ],
-        ["3 bm25 baseline/bm25s k1 = 1.5", "0.4700", "–", "1.30 k", "0", *["–"] * 4],
-    ]
-    # What follows the last table, such as where it was measured, is read into its last cell.
-    assert lines[3][:-1] == ["4 sparse org/model K = 8", *["–"] * 7]
-
-
-def test_published_scores_have_columns_where_there_are_any(tmp_path):
-    odd = {"model": "<b>org", "revision": "</td>"}
-    dense, absent = compared(DENSE, 0.54472, **odd), compared(ABSENT, 0.54472, **odd)
-    page, _, table, markdown = written(tmp_path, dense, BM25, absent, entry(task="U"))
-    (header, dense, bm25, sparse), (other, _) = page.tables
-    assert header[-3:] == ["documents per s", "published", "ours − published"]
-    assert dense[-3:] == ["105", "0.5447", "-0.0001"]
-    assert bm25[-2:] == ["–", "–"]
-    assert sparse[-2] == "0.5447"
-    assert other == header[:-2]
-    cells = [td["data-sort"] for td in page.all("td")]
-    assert cells[8:10] == ["0.54472", str(0.54462 - 0.54472)]
-    assert page.text.count("The official score of the same model") == 1
-    assert [row["published"] for row in csv.DictReader(io.StringIO(table))] == [
-        *("0.54472", "", "0.54472", "")
-    ]
-    assert markdown.count("| published | ours − published |") == 1
-
-
-def test_the_page_says_what_it_shows_where_and_when(tmp_path):
-    page, text, *_ = written(tmp_path, DENSE, BM25, entry(task="U"))
-    assert '<time datetime="2024-02-29">2024-02-29</time>' in text
-    assert "3 results: 2 tasks, 1 model, 2 retrieval modes." in page.text
-    assert "Measured on Some CPU, 2 cores; commit 43df4342b425+." in page.text
-    assert "1,500 documents, 500 queries, data revision d34ecf1b9ba8" in page.text
-    assert "could not be read" not in page.text
+def test_how_much_there_is_and_when_it_was_made(tmp_path):
+    page, _, markdown, _ = written(tmp_path, DENSE, BM25, entry(task="U"))
+    for text in (page, markdown):
+        assert "3 results: 2 tasks, 1 model, 2 retrieval modes." in text
+        assert "2024-02-29" in text
+        assert "could not be read" not in text
+    assert "Measured on Some CPU, 2 cores; commit 43df4342b425+." in markdown
+    assert "1,500 documents, 500 queries, data revision d34ecf1b9ba8." in markdown
 
 
 def test_results_that_could_not_be_read_are_counted(tmp_path):
-    page, _, _, markdown = written(tmp_path, DENSE, unreadable=["x", "y"])
-    assert "2 more results could not be read." in page.text
+    page, _, markdown, _ = written(tmp_path, DENSE, unreadable=["x", "y"])
+    assert "2 more results could not be read." in page
     assert "2 more results could not be read." in markdown
 
 
 def test_splits_subsets_and_data_revisions_have_tables_of_their_own(tmp_path):
-    *_, text = written(
+    *_, markdown, latex = written(
         tmp_path,
         entry(task="b"),
         entry(task="A", split="dev"),
@@ -128,79 +52,37 @@ def test_splits_subsets_and_data_revisions_have_tables_of_their_own(tmp_path):
         entry(task="c", dataset_revision="r1"),
         entry(task="c", dataset_revision="r2"),
     )
-    assert re.findall(r"^## (.*)", text, re.M) == [
-        "A (split dev)",
-        "A (subset en)",
-        "b",
-        "c (data r1)",
-        "c (data r2)",
-    ]
+    headings = ["A (split dev)", "A (subset en)", "b", "c (data r1)", "c (data r2)"]
+    assert re.findall(r"^## (.*)", markdown, re.M) == ["All tasks", "By task", *headings]
+    captions = re.findall(r"\\caption\{(.*?)\.", latex)
+    assert captions == ["All tasks", "By task", *headings]
+
+
+def test_a_missing_cell_is_shown_as_missing(tmp_path):
+    """A mode that one task lacks has no mean, and each table says what it lacks."""
+    *_, markdown, _ = written(tmp_path, DENSE, BM25, entry(task="U"))
+    overall, by_task, _, other = markdown.split("\n## ")[1:]
+    (line,) = (line for line in overall.splitlines() if "| bm25 |" in line)
+    cells = line.strip("| ").split(" | ")
+    assert cells[3:8] == ["–", "2", "–", "–", "1 of 2"]
+    assert "A system that lacks a task has no mean and no rank by it." in overall
+    assert by_task.splitlines()[4].endswith("| 0.4700 | – |")
+    assert "Missing here: baseline/bm25s bm25." in other
 
 
 def test_lines_that_differ_only_in_hidden_settings_are_told_apart(tmp_path):
     twin = entry("cosine, mean pooling", experiment="dense-cosine-4567", value=0.5)
-    *_, text = written(tmp_path, DENSE, twin)
-    assert "cosine, mean pooling, experiment 0123" in text
-    assert "cosine, mean pooling, experiment 4567" in text
+    _, _, markdown, _ = written(tmp_path, DENSE, twin)
+    assert "cosine, mean pooling, experiment 0123" in markdown
+    assert "cosine, mean pooling, experiment 4567" in markdown
 
 
 def test_every_line_names_its_own_hardware_and_commit(tmp_path):
     other = entry(mode="other", hardware="Some GPU", commit="")
-    page, text, _, markdown = written(tmp_path, DENSE, BM25, other)
-    assert [a["href"] for a in page.all("a") if a.get("class") == "mark"] == [
-        "#board-1-a",
-        "#board-1-b",
-        "#board-1-a",
-    ]
-    assert '<li id="board-1-b"><span class="mark">b</span> Measured on Some GPU; ' in text
+    _, _, markdown, _ = written(tmp_path, DENSE, BM25, other)
+    assert "| dense (a) |" in markdown
+    assert "| other (b) |" in markdown
     assert "(b) Measured on Some GPU; commit unknown." in markdown
-
-
-def test_the_plot_leaves_out_what_has_no_place_and_says_so(tmp_path):
-    free = entry(mode="free", cost={"query_flops": 0.0})
-    page, text, *_ = written(tmp_path, DENSE, BM25, ABSENT, free)
-    assert text.count("<circle") == 2
-    assert "Not drawn, for want of a value or of FLOPs above 0: free, sparse." in page.text
-
-
-def test_without_a_point_there_is_no_plot(tmp_path):
-    page, text, *_ = written(tmp_path, ABSENT)
-    assert 'class="scatter"' not in text
-    assert "No plot: no result has both a value and FLOPs per query above 0." in page.text
-
-
-def test_bars_are_shares_of_one_and_never_negative(tmp_path):
-    _, text, *_ = written(tmp_path, DENSE, entry(mode="n", value=-0.2), entry(mode="z", value=0.0))
-    assert re.findall(r'<rect width="([^"]+)" height="1"/></svg>', text) == [
-        "54.46",
-        "0.00",
-        "0.00",
-    ]
-
-
-def test_tables_are_semantic_and_the_first_order_is_declared(tmp_path):
-    page, text, *_ = written(tmp_path, DENSE, BM25)
-    assert text.count("<caption>nDCG@10 and cost by mode, best first</caption>") == 1
-    scopes = [th["scope"] for th in page.all("th")]
-    assert scopes == ["col"] * 9 + ["row"] * 2
-    assert [th["aria-sort"] for th in page.all("th") if "aria-sort" in th] == ["descending"]
-    assert [td["data-sort"] for td in page.all("td")][:2] == ["0.54462", "1.0"]
-    assert ("html", {"lang": "en"}) in page.tags
-
-
-def test_the_page_loads_nothing(tmp_path):
-    page, text, *_ = written(tmp_path, DENSE, BM25, entry(task="U"))
-    policy = next(m["content"] for m in page.all("meta") if "http-equiv" in m)
-    assert policy.startswith("default-src 'none';")
-    assert "unsafe" not in policy
-    assert not re.search(r"""https?:|["'(]//""", text)
-    assert "url(" not in text
-    assert "@import" not in text
-    assert [tag for tag, attrs in page.tags if "src" in attrs or "style" in attrs] == []
-    assert [link["href"] for link in page.all("link")] == ["data:,"]
-    links = {a["href"] for a in page.all("a")}
-    assert links == {"leaderboard.csv", "leaderboard.md", "#board-1", "#board-2"}
-    assert {f"#{s['id']}" for s in page.all("section")} == {"#board-1", "#board-2"}
 
 
 def test_text_from_outside_is_inert_everywhere(tmp_path):
@@ -216,26 +98,47 @@ def test_text_from_outside_is_inert_everywhere(tmp_path):
         dataset_revision="</p><i>",
         experiment="@SUM(A1)",
     )
-    page, text, table, markdown = written(tmp_path, hostile, title=script)
-    assert "<script>alert" not in text
-    assert text.count("<script>") == 1
-    assert {"b", "i"} & {tag for tag, _ in page.tags} == {"b"}  # our own, in the definitions
-    assert len(page.all("b")) == 1
-    assert page.tables[0][1][0] == (f"1 =1+1 \"quoted\" 'org'/|model| {script} | `x`")
-    assert f'{script} (split "><b>)' in page.text
+    page, table, markdown, latex = written(tmp_path, hostile, title=script)
+    assert "<script>alert" not in page
     (row,) = csv.DictReader(io.StringIO(table))
     assert (row["task"], row["mode"], row["experiment"]) == (script, "'=1+1", "'@SUM(A1)")
     assert row["model"] == "\"quoted\" 'org'/|model|"
     assert "<" not in markdown
     (line,) = [line for line in markdown.splitlines() if line.startswith("| 1 |")]
     assert "\"quoted\" 'org'/\\|model\\| | =1+1 | &lt;script&gt;alert(1)" in line
-    assert len(re.findall(r"(?<!\\)\|", line)) == 13
+    header = next(line for line in markdown.splitlines() if line.startswith("|  | model"))
+    assert len(re.findall(r"(?<!\\)\|", line)) == header.count("|")
+    assert r"\textless{}script\textgreater{}alert(1)" in latex
+    assert "<script>" not in latex.partition("\n")[2]
 
 
 def test_the_same_results_give_the_same_files(tmp_path):
-    one = written(tmp_path / "one", DENSE, BM25, BEST)[1:]
-    other = written(tmp_path / "other", BEST, BM25, DENSE)[1:]
+    one = written(tmp_path / "one", DENSE, BM25, BEST)
+    other = written(tmp_path / "other", BEST, BM25, DENSE)
     assert one == other
+
+
+def test_a_task_without_queries_shows_no_figures_of_theirs(tmp_path):
+    labels = entry(task="Labels", metric="accuracy", cost={"documents": 9116, "queries": 0})
+    _, _, markdown, _ = written(tmp_path, labels)
+    assert "9,116 texts" in markdown
+    (header,) = (line for line in markdown.splitlines() if line.startswith("|  | model"))
+    assert not any(word in header for word in ("query", "latency", "interval", "wins"))
+    assert "document" in header
+
+
+def test_figures_are_files_with_their_data(tmp_path):
+    found = leaderboard(Collection([DENSE, BM25, BEST], []), title="", today=TODAY, resamples=100)
+    paths = write_figures(found, tmp_path)
+    names = [f"{name}.{kind}" for name in ("pareto", "shares") for kind in ("png", "svg", "csv")]
+    assert [path.name for path in paths] == names
+    assert (tmp_path / "pareto.png").read_bytes().startswith(b"\x89PNG")
+    svg = (tmp_path / "pareto.svg").read_text()
+    assert all(text in svg for text in ("dense", "bm25", "FLOPs per query", "Pareto front"))
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "shares.csv").read_text())))
+    assert {row["name"]: row["ratio"] for row in rows} == {
+        **{"hybrid": "1.0273", "dense": "1.0", "bm25": ""}
+    }
 
 
 def test_the_command_refuses_a_folder_without_results_and_writes_nothing(tmp_path):
@@ -245,15 +148,3 @@ def test_the_command_refuses_a_folder_without_results_and_writes_nothing(tmp_pat
     with pytest.raises(BadInputError, match="run `harness run` first"):
         report(settings)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_task_without_queries_shows_no_figures_of_theirs(tmp_path):
-    labels = entry(task="Labels", metric="accuracy", cost={"documents": 9116, "queries": 0})
-    page = Page(
-        write_leaderboard(Collection([labels], []), tmp_path, title="T", today=TODAY).read_text()
-    )
-    assert "9,116 texts" in page.text
-    assert "No plot" not in page.text
-    [[header, *_]] = page.tables
-    assert not any("query" in cell or "latency" in cell for cell in header)
-    assert any("document" in cell for cell in header)

@@ -213,7 +213,7 @@ def test_a_broken_published_file_is_named_and_the_rest_shown(report, tmp_path):
     broken = official(tmp_path / "published", "mteb__baseline-bm25s/0_1_10/T.json")
     broken.write_text("{")
     status, _, err = report("published=published")
-    assert status == 0
+    assert status == 1
     assert (
         "published score left out: published/mteb__baseline-bm25s/0_1_10/T.json cannot be read "
         "as JSON; fetch it again\n"

@@ -1,0 +1,222 @@
+"""How sure a figure is: its interval, its share of dense with a verdict, its group, its fronts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.reporting.collect import Entry
+from harness.reporting.query_scores import query_scores
+from harness.reporting.systems import System, TaskPlace
+from harness.statistics.bootstrap import RESAMPLES
+from harness.statistics.paired import PairedFigures, paired_figures
+from harness.statistics.pareto import on_front
+from harness.statistics.ranks import groups
+from harness.statistics.verdict import THRESHOLD, verdict
+
+FRONT_COSTS = ("query_flops", "latency_p50_ms", "index_bytes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """A figure beside that of dense of the same model.
+
+    Attributes:
+        value: Over dense's.
+        low: Lower end of its 95 % interval; None where no scores of queries are known.
+        high: Upper end.
+        verdict: Whether it reaches the threshold; None without an interval.
+        p: Of no difference from dense, by paired randomisation; corrected by Holm within the
+            model's configuration.
+        wins: Queries on which it is better than dense.
+        ties: Queries on which they are equal.
+        losses: Queries on which it is worse.
+        tasks: Number of tasks that it is the mean over.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    verdict: str | None = None
+    p: float | None = None
+    wins: int | None = None
+    ties: int | None = None
+    losses: int | None = None
+    tasks: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assessment:
+    """A system's value at one place, or its mean.
+
+    Attributes:
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+        share: Of dense; None for dense itself and without dense.
+        group: A letter; systems of one do not differ significantly from its best.
+        front: The costs on whose Pareto front it lies, of `FRONT_COSTS`.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    share: Share | None = None
+    group: str = ""
+    front: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Systems that were scored on the same queries at one place.
+
+    Attributes:
+        systems: Their numbers, int64 (m,).
+        figures: Their figures.
+    """
+
+    systems: NDArray[np.int64]
+    figures: PairedFigures
+
+
+@dataclass(frozen=True, eq=False)
+class Assessed:
+    """All systems at one place.
+
+    Attributes:
+        place: The place.
+        assessments: By number of the system; p-values are not corrected yet.
+        scored: What they are from, a set of queries each, that of most systems first.
+    """
+
+    place: TaskPlace
+    assessments: dict[int, Assessment]
+    scored: list[Scored] = field(default_factory=list)
+
+
+def assess(
+    systems: Sequence[System],
+    place: TaskPlace,
+    *,
+    threshold: float = THRESHOLD,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Assessed:
+    """Assess every system that has a result at a place.
+
+    Args:
+        systems: All systems of a leaderboard.
+        place: One task's split, subset, metric and data.
+        threshold: What a share of dense is to reach.
+        resamples: Of the bootstrap and of the randomisation test.
+        seed: Of both.
+    """
+    members = np.array([n for n, system in enumerate(systems) if place in system.entries])
+    entries = [systems[number].entries[place] for number in members]
+    dense = _dense_of(entries)
+    found = {
+        number: Assessment(share=None if number == dense[number] else _share(entries[number]))
+        for number in range(len(entries))
+    }
+    scored: list[Scored] = []
+    for group in query_scores(entries):
+        column = {member: number for number, member in enumerate(group.members)}
+        reference = [
+            -1 if dense[member] == member else column.get(dense[member], -1)
+            for member in group.members
+        ]
+        figures = paired_figures(group.values, np.array(reference), resamples=resamples, seed=seed)
+        letters = _letters(figures) if not scored else [""] * len(column)
+        for number, member in enumerate(group.members):
+            found[member] = _with_figures(
+                found[member], figures, number, letters[number], threshold=threshold
+            )
+        scored.append(Scored(members[group.members], figures))
+    for number, front in fronts(
+        [entry.row.value for entry in entries],
+        {name: [entry.row.cost.get(name) for entry in entries] for name in FRONT_COSTS},
+    ).items():
+        found[number] = replace(found[number], front=front)
+    return Assessed(place, {int(members[n]): one for n, one in found.items()}, scored)
+
+
+def fronts(
+    quality: Sequence[float | None], costs: Mapping[str, Sequence[float | None]]
+) -> dict[int, tuple[str, ...]]:
+    """The costs on whose Pareto front each point lies; a point without a figure is on none.
+
+    Args:
+        quality: A point's quality.
+        costs: Name to each point's cost.
+    """
+    values = np.array([np.nan if one is None else one for one in quality], np.float64)
+    found: dict[int, tuple[str, ...]] = dict.fromkeys(range(len(values)), ())
+    for name, figures in costs.items():
+        cost = np.array([np.nan if one is None else one for one in figures], np.float64)
+        known = np.flatnonzero(~(np.isnan(values) | np.isnan(cost)))
+        for number in known[on_front(cost[known], values[known])]:
+            found[int(number)] += (name,)
+    return found
+
+
+def letter(number: int) -> str:
+    """a, b, … z, aa, ab, … as spreadsheets name columns; nothing for -1."""
+    if number < 0:
+        return ""
+    higher, lowest = divmod(number, 26)
+    return letter(higher - 1) + chr(ord("a") + lowest)
+
+
+def _dense_of(entries: Sequence[Entry]) -> dict[int, int]:
+    """Each entry's dense one with the same embeddings; -1 for none. See `with_ratios`."""
+    dense: dict[tuple[str, str], int] = {}
+    for number, entry in enumerate(entries):
+        row = entry.row
+        space = row.model, row.encoder
+        if row.kind == "dense" and (space not in dense or row.mode == "dense"):
+            dense[space] = number
+    return {
+        number: dense.get((entry.row.model, entry.row.encoder), -1)
+        for number, entry in enumerate(entries)
+    }
+
+
+def _share(entry: Entry) -> Share | None:
+    return None if entry.row.ratio is None else Share(value=entry.row.ratio)
+
+
+def _letters(figures: PairedFigures) -> list[str]:
+    queries = len(figures.differences)
+    if queries < 2:
+        return [""] * len(figures.means)
+    return [letter(n) for n in groups(figures.means, figures.covariance, queries - 1)]
+
+
+def _with_figures(
+    assessment: Assessment,
+    figures: PairedFigures,
+    column: int,
+    group: str,
+    *,
+    threshold: float,
+) -> Assessment:
+    share = assessment.share
+    low, high = float(figures.share_low[column]), float(figures.share_high[column])
+    if share is not None and figures.wins[column] >= 0:
+        share = replace(
+            share,
+            p=float(figures.p[column]),
+            wins=int(figures.wins[column]),
+            ties=int(figures.ties[column]),
+            losses=int(figures.losses[column]),
+        )
+        if not np.isnan(low):
+            share = replace(share, low=low, high=high, verdict=verdict(low, high, threshold))
+    return replace(
+        assessment,
+        low=float(figures.low[column]),
+        high=float(figures.high[column]),
+        share=share,
+        group=group,
+    )

@@ -1,0 +1,95 @@
+"""Each query's main metric, of all systems at one place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from harness.evaluation.metrics import NAMES, PER_QUERY_FILE
+from harness.evaluation.results import details_folder
+from harness.reporting.collect import Entry
+
+_ROUNDING = 1e-4  # of a score that other code averaged
+
+
+@dataclass(frozen=True, eq=False)
+class QueryScores:
+    """Scores of systems on the same queries.
+
+    Attributes:
+        members: Numbers of the entries that they are of.
+        query_ids: The queries.
+        values: float64 (queries, members).
+    """
+
+    members: list[int]
+    query_ids: tuple[str, ...]
+    values: NDArray[np.float64]
+
+
+def query_scores(entries: Sequence[Entry]) -> list[QueryScores]:
+    """The scores of the entries of one place, those on the same queries together.
+
+    An entry has none where its task ranks nothing, where an earlier version wrote none, or where
+    its value is not their mean, as that of some metrics is not.
+
+    Args:
+        entries: At most one a system, all of one task, split, subset and metric.
+
+    Returns:
+        One group for each set of queries, the largest group first.
+
+    Raises:
+        ValueError: If a file of scores is there and cannot be read.
+    """
+    groups: dict[tuple[str, ...], list[tuple[int, NDArray[np.float64]]]] = {}
+    for number, entry in enumerate(entries):
+        read = _read(entry)
+        if read is not None:
+            groups.setdefault(read[0], []).append((number, read[1]))
+    return [
+        QueryScores([n for n, _ in found], ids, np.column_stack([values for _, values in found]))
+        for ids, found in sorted(groups.items(), key=lambda item: -len(item[1]))
+    ]
+
+
+def _read(entry: Entry) -> tuple[tuple[str, ...], NDArray[np.float64]] | None:
+    row = entry.row
+    if entry.path is None or row.value is None or row.metric not in NAMES:
+        return None
+    file = details_folder(entry.path) / PER_QUERY_FILE
+    if not file.is_file():
+        return None
+    ids, values = _column(file, row.split, row.subset, row.metric)
+    if not len(values) or abs(values.mean() - row.value) > _ROUNDING:
+        return None
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    return tuple(ids[n] for n in order), values[order]
+
+
+def _column(
+    file: Path, split: str, subset: str, metric: str
+) -> tuple[list[str], NDArray[np.float64]]:
+    try:
+        table = pq.ParquetFile(file).read(["split", "subset", "query_id", metric])
+        for name, value in (("split", split), ("subset", subset)):
+            column = pc.cast(table[name], pa.string())
+            if pc.count_distinct(column).as_py() > 1 or column[0].as_py() != value:
+                table = table.filter(pc.equal(column, value))
+        ids = pc.cast(table["query_id"], pa.string()).to_pylist()
+        values = table[metric].to_numpy()
+    except (OSError, KeyError, IndexError, pa.ArrowException) as error:
+        raise ValueError(
+            f"{file} cannot be read ({type(error).__name__}); delete it, and the result beside it "
+            "will be computed again"
+        ) from error
+    if not np.isfinite(values).all():
+        raise ValueError(f"{file} holds scores that are no numbers; delete it and its result")
+    return ids, np.asarray(values, np.float64)

@@ -1,0 +1,147 @@
+"""The leaderboard as tables of text, from which Markdown and LaTeX are written alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from harness.reporting.boards import Board, Standing, outcomes_text, p_text, share_text
+from harness.reporting.overall import Overall
+from harness.reporting.paper import PaperRow
+from harness.reporting.standings import ALL, Standings
+from harness.reporting.systems import ABSENT
+from harness.reporting.units import bytes_text, milliseconds, ratio_text, si
+
+_NAMES = ("model", "mode", "settings")
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A table of text from outside, unescaped.
+
+    Attributes:
+        heading: Its heading.
+        header: Names of the columns.
+        rows: Cells, as many a row as columns.
+        text_columns: Number of columns at the left that hold text; the others hold figures.
+        before: Lines above it.
+        after: Lines below it.
+    """
+
+    heading: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    text_columns: int
+    before: Sequence[str] = ()
+    after: Sequence[str] = field(default=())
+
+
+def leaderboard_tables(
+    standings: Standings, boards: Sequence[Board], paper: Sequence[PaperRow] = ()
+) -> list[TextTable]:
+    """All tables: over tasks where there are several, a system by task, each task's, the paper's.
+
+    Args:
+        standings: The assessed systems.
+        boards: Their tables by task.
+        paper: The paper's rows for tasks that are here.
+    """
+    tables = []
+    if len(boards) > 1:
+        tabs = [ALL, *(standings.types if len(standings.types) > 1 else ())]
+        tables += [_overall(standings, tab) for tab in tabs]
+        tables.append(_by_task(standings, boards))
+    tables += [_of_board(board, standings) for board in boards]
+    if paper:
+        tables.append(_paper(paper))
+    return tables
+
+
+def _overall(standings: Standings, tab: str) -> TextTable:
+    lines = [
+        (system, line)
+        for system, line in zip(standings.systems, standings.overall[tab], strict=True)
+        if line is not None
+    ]
+    lines.sort(key=lambda pair: (pair[1].rank or len(lines) + 1, pair[1].rank_borda or 0))
+    rows = [
+        [
+            system.row.model,
+            system.row.mode,
+            system.settings,
+            str(line.rank or ABSENT),
+            str(line.rank_borda or ABSENT),
+            ABSENT if line.mean is None else f"{line.mean:.4f}",
+            line.group or ABSENT,
+            f"{line.tasks - line.missing} of {line.tasks}",
+            *_of_dense(line),
+            si(line.costs["query_flops"]),
+            si(line.costs["document_flops"]),
+            milliseconds(line.costs["latency_p50_ms"]),
+            bytes_text(line.costs["index_bytes"]),
+        ]
+        for system, line in lines
+    ]
+    header = [
+        *_NAMES,
+        *("rank", "Borda rank", "mean", "group", "tasks", "of dense, macro", "verdict", "p"),
+        *("wins/ties/losses", "FLOPs per query", "FLOPs per document", "latency p50, ms", "index"),
+    ]
+    heading = "All tasks" if tab == ALL else f"Tasks of type {tab}"
+    missing = any(line.missing for _, line in lines)
+    after = ["A system that lacks a task has no mean and no rank by it."] if missing else []
+    return TextTable(heading, header, _dashed(rows), len(_NAMES), after=after)
+
+
+def _of_dense(line: Overall) -> list[str]:
+    share = line.share
+    shown = share_text(share)
+    if share is not None and share.tasks < line.tasks:
+        shown += f", {share.tasks} of {line.tasks} tasks"
+    verdict = ABSENT if share is None or share.verdict is None else share.verdict
+    return [shown, verdict, p_text(share.p if share else None), outcomes_text(share)]
+
+
+def _by_task(standings: Standings, boards: Sequence[Board]) -> TextTable:
+    values = {
+        (line.system, board.place): line.row.value for board in boards for line in board.standings
+    }
+    rows = []
+    for number, system in enumerate(standings.systems):
+        found = [values.get((number, board.place)) for board in boards]
+        cells = [ABSENT if value is None else f"{value:.4f}" for value in found]
+        rows.append([system.row.model, system.row.mode, system.settings, *cells])
+    return TextTable("By task", [*_NAMES, *(board.heading for board in boards)], rows, len(_NAMES))
+
+
+def _of_board(board: Board, standings: Standings) -> TextTable:
+    header = ["", *_NAMES, board.metric, *(column.header for column in board.columns[1:])]
+    rows = [_cells(line, board) for line in board.standings]
+    after = [
+        f"({mark}) Measured on {where}." if mark else f"Measured on {where}."
+        for mark, where in board.conditions
+    ]
+    if board.missing:
+        modes = [standings.systems[number] for number in board.missing]
+        names = dict.fromkeys(f"{system.row.model} {system.row.mode}" for system in modes)
+        after.append(f"Missing here: {', '.join(names)}.")
+    return TextTable(board.heading, header, rows, 1 + len(_NAMES), [f"{board.facts}."], after)
+
+
+def _cells(line: Standing, board: Board) -> list[str]:
+    row = line.row
+    mode = f"{row.mode} ({line.mark})" if line.mark else row.mode
+    figures = [column.text(line) for column in board.columns]
+    return _dashed([[str(line.number), row.model, mode, line.settings, *figures]])[0]
+
+
+def _paper(rows: Sequence[PaperRow]) -> TextTable:
+    cells = [[row.system, row.task, f"{row.value:.3f}", ratio_text(row.of_dense)] for row in rows]
+    sources = list(dict.fromkeys(row.source for row in rows))
+    header = ["system", "task", "nDCG@10", "of dense"]
+    return TextTable("Published in the paper", header, _dashed(cells), 2, after=sources)
+
+
+def _dashed(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """One sign for what is absent, whichever function said it."""
+    return [[ABSENT if cell == "-" else cell for cell in row] for row in rows]
