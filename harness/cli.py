@@ -20,6 +20,7 @@ COMMANDS = {
     "run": "evaluate a model in every retrieval mode and print the comparison",
     "analyze": "measure which tokens embeddings align to, and study sparse retrieval with them",
     "inspect": "show what a model reads of a text, and the tokens that it aligns to",
+    "regress": "compare a run with its baselines: quality, FLOPs, bytes, times",
     "report": "turn results into a leaderboard page and tables",
     "compare": "set two runs side by side, query by query, with paired tests",
     "export": "write rankings and judgements as TREC files for other tools",

@@ -49,6 +49,7 @@ from harness.config.embedding import (
     WeightedMeanPoolingConfig,
 )
 from harness.config.evaluation import CostConfig, TasksConfig
+from harness.config.regress import RegressConfig
 from harness.config.retrieval import (
     AlignedSparseConfig,
     Bm25Config,
@@ -103,6 +104,7 @@ __all__ = [
     "ModelConfig",
     "NoTransformConfig",
     "PoolingConfig",
+    "RegressConfig",
     "ReportConfig",
     "RetrievalConfig",
     "RidgeHeadConfig",

@@ -1,0 +1,93 @@
+"""A comparison with baselines, whole: the checks, and what a reader must know besides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from harness.regression.check import Check
+from harness.regression.compare import compare
+from harness.regression.likeness import changed_settings, lost
+from harness.regression.matching import Matches
+from harness.regression.quality import QualityRule
+from harness.regression.snapshot import System
+from harness.text import listed
+
+if TYPE_CHECKING:
+    from harness.evaluation.rows import ResultRow
+
+_NOT_RUN = "this run has no such mode, model or task"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a comparison came to.
+
+    Attributes:
+        checks: Every figure that was compared.
+        skipped: Baselines that were not, and why.
+        notes: What explains a difference or limits what was compared, one line each.
+    """
+
+    checks: list[Check]
+    skipped: list[tuple[System, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def alarms(self) -> list[Check]:
+        """The regressions."""
+        return [check for check in self.checks if check.alarms]
+
+
+def report_on(matches: Matches, rule: QualityRule) -> Report:
+    """Compare what can be compared; name what is not, and settings that differ."""
+    notes = []
+    for phrase, modes in _by_phrase(matches).items():
+        notes.append(f"{phrase} ({listed(modes)})")
+    if matches.unused:
+        named = listed([str(system) for system in matches.unused])
+        notes.append(f"not compared, {_NOT_RUN}: {named}")
+    return Report(
+        compare(matches.pairs, rule), [(system, _NOT_RUN) for system in matches.unused], notes
+    )
+
+
+def older_results(
+    rows: Iterable[ResultRow], *, commit: str, computed: int, texts_read: int
+) -> list[str]:
+    """What was not computed by this code, and so cannot show what it does.
+
+    Args:
+        rows: The run's figures.
+        commit: Of the code, as rows have it; empty when unknown.
+        computed: (task, mode) pairs that this run evaluated.
+        texts_read: Texts whose embeddings the store had.
+    """
+    notes = []
+    others = sorted({row.commit for row in rows if row.kept and row.main and row.commit != commit})
+    if others:
+        kept = sum(row.kept and row.main and row.commit != commit for row in rows)
+        notes.append(
+            f"{kept} results were kept and are of commit {listed(others)}, not of this code; "
+            "results_dir=NEW store_dir=NEW computes them"
+        )
+    if computed and texts_read:
+        notes.append(
+            f"the embeddings of {texts_read:,} texts were in the store, whoever computed them; "
+            "store_dir=NEW encodes with this code"
+        )
+    return notes
+
+
+def _by_phrase(matches: Matches) -> dict[str, list[str]]:
+    """Settings that differ, places that were not asked for: each with the modes it is true of."""
+    phrases: dict[str, list[str]] = {}
+    for baseline, now in matches.pairs:
+        found: Sequence[str] = [
+            *(f"setting {line}" for line in changed_settings(baseline, now)),
+            *(f"not compared, not in this run: {what}" for what in lost(baseline, now)),
+        ]
+        for phrase in found:
+            phrases.setdefault(phrase, []).append(f"{now.system.task}, {now.system.mode}")
+    return phrases

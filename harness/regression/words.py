@@ -1,0 +1,101 @@
+"""Checks in words: figures so exact that a difference shows, and one line for each alarm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.regression.check import Check
+from harness.text import printable
+
+ABSENT = "-"
+
+_NAMES = {
+    "query_flops": "FLOPs/query",
+    "scoring_flops_per_query": "scoring FLOPs/query",
+    "corpus_flops": "corpus FLOPs",
+    "splade_flops": "SPLADE FLOPS",
+    "index_bytes": "index bytes",
+    "latency": "median ms/query",
+}
+_METRICS = {"ndcg": "nDCG", "map": "MAP", "mrr": "MRR", "recall": "Recall", "precision": "P"}
+
+
+def figure_name(check: Check) -> str:
+    """A figure as the field writes it: `nDCG@10`, `index bytes`."""
+    if check.kind != "quality":
+        return _NAMES.get(check.figure, check.figure)
+    name, _, depth = check.figure.partition("_at_")
+    shown = _METRICS.get(name, name)
+    return f"{shown}@{depth}" if depth else shown
+
+
+def values(check: Check) -> tuple[str, str]:
+    """Both values, with more digits than usual where they would look alike and are not."""
+    both = (check.baseline, check.value)
+    usual = [_usual(check.kind, value) for value in both]
+    if usual[0] == usual[1] and check.baseline != check.value:
+        usual = [ABSENT if value is None else f"{value:.10g}" for value in both]
+    return usual[0], usual[1]
+
+
+def change(check: Check) -> str:
+    """How far a figure moved: in its units for quality, else as a share."""
+    if check.difference is None or check.baseline is None:
+        return ABSENT
+    if check.kind == "quality":
+        return f"{check.difference:+z.4f}"
+    if check.baseline == 0:
+        return "0" if check.difference == 0 else "from 0"
+    share = 100 * check.difference / abs(check.baseline)
+    text = f"{share:+z.1f} %"
+    return f"{share:+.1g} %" if check.difference and text == "+0.0 %" else text
+
+
+def allowed(check: Check) -> str:
+    """How much worse a figure may be."""
+    if check.kind == "quality":
+        return f"{check.allowed:.4f}"
+    return f"{100 * check.allowed:.0f} %" if check.kind == "time" else "0"
+
+
+def p_text(check: Check) -> str:
+    """The p-value of a check that has one."""
+    if check.p is None:
+        return ABSENT
+    return "<.001" if check.p < 0.001 else f"{check.p:.3f}".removeprefix("0")
+
+
+def alarm_line(check: Check) -> str:
+    """A regression in one line."""
+    before, now = values(check)
+    system = check.system
+    limit = f"allowed {allowed(check)}"
+    test = "" if check.p is None else f", p {p_text(check)}"
+    remark = f"; {check.remark}" if check.remark else ""
+    return printable(
+        f"{system.task} ({check.place}), {system.mode}: {figure_name(check)} {before} → {now} "
+        f"({change(check)}, {limit}{test}){remark}"
+    )
+
+
+def summary(checks: Sequence[Check]) -> str:
+    """How many checks there were, and how many of them alarm."""
+    alarms = sum(check.alarms for check in checks)
+    systems = len({check.system for check in checks})
+    of = f"{len(checks):,} checks of {systems:,} baselines"
+    return f"{of}: {alarms:,} regressions" if alarms != 1 else f"{of}: 1 regression"
+
+
+def shown(checks: Sequence[Check]) -> list[Check]:
+    """The checks that a table shows: quality always, all else where it moved."""
+    return [check for check in checks if check.kind == "quality" or check.verdict != "equal"]
+
+
+def _usual(kind: str, value: float | None) -> str:
+    if value is None:
+        return ABSENT
+    if kind == "quality":
+        return f"{value:.4f}"
+    if kind == "time":
+        return f"{1000 * value:.3g}"
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
