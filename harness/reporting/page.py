@@ -17,7 +17,8 @@ from harness.reporting.units import ratio_text
 from harness.text import printable
 
 _COLOURS = 8
-_MOST_WRITTEN_ROWS = 2000  # further tables are drawn from the data, so that a page stays small
+_MOST_WRITTEN_ROWS = 600  # further rows are drawn from the data, so that a page stays small
+_MOST_WRITTEN_A_TABLE = 100
 _MOST_OPEN_TASKS = 3
 _VERDICTS = ("reached", "not reached", "undecided")
 _LABEL = 40
@@ -55,7 +56,7 @@ class _Section:
         name: The tab's label or the task's name.
         type: The task's type; a tab's own, `all` for the first.
         table: What it shows.
-        written: Whether the page holds its rows as HTML.
+        written: How many of its rows the page holds as HTML.
         facts: What there is to say of its data.
         metric: The task's metric; `mean` for a tab.
         conditions: Marks and where they stand for.
@@ -65,7 +66,7 @@ class _Section:
     name: str
     type: str
     table: Table
-    written: bool
+    written: int
     facts: str
     metric: str = "mean"
     conditions: tuple[tuple[str, str], ...] = ()
@@ -75,8 +76,8 @@ class _Section:
 def page_text(payload: Mapping[str, Any]) -> str:
     """The whole HTML of `leaderboards/index.html`.
 
-    Tables are in the page as HTML, as far as 2,000 rows go; its script makes them sortable and
-    draws the rest and the plots from the same texts, which it holds as packed JSON.
+    The first 100 rows of tables are in the page as HTML, as far as 600 rows go; its script makes
+    tables sortable and draws all rows, and the plots, from the same texts as packed JSON.
 
     Args:
         payload: The leaderboard's figures; every text in it may be hostile.
@@ -106,7 +107,6 @@ def page_text(payload: Mapping[str, Any]) -> str:
             systems=systems,
             tabs=tabs,
             tasks=tasks,
-            all_written=all(section.written for section in (*tabs, *tasks)),
             open_tasks=_MOST_OPEN_TASKS,
             compared=any(cell["published"] is not None for cell in payload["cells"]),
             colours=_COLOURS,
@@ -157,17 +157,18 @@ def _labels(systems: list[Mapping[str, Any]]) -> list[str]:
 
 
 def _sections(payload: Mapping[str, Any]) -> tuple[list[_Section], list[_Section]]:
-    """The tabs and the tasks; rows are written for the first of them, as far as the limit goes."""
+    """The tabs and the tasks; rows are written as far as the limits go."""
     numbers = {system["id"]: number for number, system in enumerate(payload["systems"])}
     cells: dict[str, list[Mapping[str, Any]]] = {task["id"]: [] for task in payload["tasks"]}
     for cell in payload["cells"]:
         cells[cell["task"]].append(cell)
-    rows = 0
+    left = _MOST_WRITTEN_ROWS
 
-    def written(table: Table) -> bool:
-        nonlocal rows
-        rows += len(table.rows)
-        return rows <= _MOST_WRITTEN_ROWS
+    def written(table: Table) -> int:
+        nonlocal left
+        count = min(len(table.rows), _MOST_WRITTEN_A_TABLE, left)
+        left -= count
+        return count
 
     tabs = []
     types = payload["types"] if len(payload["types"]) > 1 else ()  # one type is the same as all

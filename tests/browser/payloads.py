@@ -217,3 +217,48 @@ def _place(cells):
                 if o is not cell
             )
         ]
+
+
+HOSTILE = (
+    "<script>alert(1)</script></script><img src=x onerror=alert(2)>"
+    '<b>bold</b><a href="javascript:alert(3)">go</a>&lt;i&gt;"\'%{x}\u2028\x07'
+)
+
+
+def hostile():
+    """A board whose every text tries to be markup, each with a word of its own before it."""
+    found = board(models=1, tasks=2)
+
+    def spoil(word, text=HOSTILE):
+        return f"{word} {text}"
+
+    for key in ("title", "summary", "version"):
+        found[key] = spoil(key)
+    found["unreadable"] = [spoil("unreadable")]
+    found["kinds"] = [spoil(kind) for kind in found["kinds"]]
+    found["facets"] = [spoil(facet) for facet in found["facets"]]
+    found["types"] = [spoil("Retrieval"), spoil("other")]
+    for task, kind in zip(found["tasks"], found["types"], strict=True):
+        task.update({key: spoil(task[key]) for key in ("name", "metric", "facts")}, type=kind)
+        task["conditions"] = [[spoil("mark"), spoil("where")]]
+    for system in found["systems"]:
+        keys = ("model", "revision", "mode", "kind", "settings")
+        system.update({key: spoil(system[key]) for key in keys})
+        system["facets"] = {spoil(key): spoil(value) for key, value in system["facets"].items()}
+        system["page"] = "javascript:alert(4)"
+        for key in ("mean", "missing", "borda", "rank", "rank_borda", "group", "ratio", "front"):
+            both = system[key]
+            system[key] = {"all": both["all"]} | dict.fromkeys(found["types"], both["all"])
+        system["group"] = {key: spoil("group") for key in system["group"]}
+        for share in system["ratio"].values():
+            if share:
+                share["verdict"] = spoil("verdict")
+    for cell in found["cells"]:
+        cell.update(group=spoil("group"), mark=spoil("m"), page=f'x" onclick="{HOSTILE}')
+        if cell["ratio"]:
+            cell["ratio"]["verdict"] = spoil("verdict")
+    found["paper"] = [
+        {"value": 0.5, "of_dense": 0.5, "task": found["tasks"][0]["name"]}
+        | {"system": spoil("system"), "source": spoil("source")}
+    ]
+    return found

@@ -85,7 +85,11 @@ const fillFilters = () => {
     select.parentElement.hidden = values.length < 2;
     select.addEventListener("change", filter);
   }
-  $("search").addEventListener("input", filter);
+  let typed;
+  $("search").addEventListener("input", () => {
+    clearTimeout(typed);
+    typed = setTimeout(filter, 120);
+  });
   $("group").addEventListener("change", group);
   $("controls").addEventListener("submit", (event) => event.preventDefault());
   $("controls").addEventListener("reset", () => setTimeout(() => {

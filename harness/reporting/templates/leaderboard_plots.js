@@ -1,4 +1,5 @@
-// Plots of the figures that the tables show. plotly.js reads a few tags in texts: all are escaped.
+// Plots of the figures that the tables show. plotly.js reads a few tags in texts: all are escaped,
+// and none but <br> is used, since it sets bold type by style attributes, which the policy refuses.
 const COLOURS = 8;
 const SYMBOLS = [
   "circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon",
@@ -29,18 +30,19 @@ const narrow = () => window.innerWidth < 640;
 
 const layoutOf = (height, more) => {
   const ink = colour("--ink");
+  const family = getComputedStyle(document.body).fontFamily;
   const axis = {
     gridcolor: colour("--rule"), linecolor: colour("--rule"), zeroline: false, automargin: true,
     tickfont: { size: 12 },
   };
   return {
     height,
-    font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: ink },
+    font: { family, size: 13, color: ink },
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     margin: { l: 8, r: 8, t: 8, b: 8 },
     hoverlabel: {
       align: "left", bgcolor: colour("--page"), bordercolor: colour("--soft"),
-      font: { color: ink, size: 13 },
+      font: { color: ink, size: 13, family },
     },
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
     modebar: {
@@ -88,10 +90,7 @@ const story = (section, row) => {
   return [system.mode, system.model, short(system.settings, 80), ...lines];
 };
 
-const hover = (section, row) => {
-  const [first, ...rest] = story(section, row).map(plain);
-  return [`<b>${first}</b>`, ...rest].filter(Boolean).join("<br>");
-};
+const hover = (section, row) => story(section, row).filter(Boolean).map(plain).join("<br>");
 
 const errors = (points, axis, ink) => {
   const spread = points.map((point) => point.ends);
@@ -231,7 +230,7 @@ const drawMap = (place, tasks, order, key) => {
   const texts = grid((cell) => cell.text);
   const absent = grid((cell) => (cell.text ? null : 0));
   const told = grid((cell, system, task) => [
-    `<b>${plain(view.systems[system].label)}</b>`, plain(`${task.name}, ${task.metric}`),
+    plain(view.systems[system].label), plain(`${task.name}, ${task.metric}`),
     plain([cell.text || "missing", cell.note && `(${cell.note})`, cell.tag].filter(Boolean).join(" ")),
   ].join("<br>"));
   const labels = Math.min(narrow() ? 130 : 300, place.clientWidth / 2);
