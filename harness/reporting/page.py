@@ -145,8 +145,11 @@ def _labels(systems: list[Mapping[str, Any]]) -> list[str]:
     """A short name of each system: its mode, with the model where several have it, or a number."""
     modes = [printable(system["mode"]) for system in systems]
     models = [printable(system["model"]).rpartition("/")[2] for system in systems]
-    longer = [f"{mode}, {model}" for mode, model in zip(modes, models, strict=True)]
-    chosen = modes if len(set(models)) == 1 else longer
+    alone = Counter(modes)
+    chosen = [
+        mode if alone[mode] == 1 else f"{mode}, {model}"
+        for mode, model in zip(modes, models, strict=True)
+    ]
     chosen = [text if len(text) <= _LABEL else f"{text[: _LABEL - 1]}…" for text in chosen]
     times, seen = Counter(chosen), Counter[str]()
     labels = []
