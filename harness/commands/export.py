@@ -1,9 +1,10 @@
-"""`harness export`: rankings and judgements as TREC files for other evaluation tools."""
+"""`harness export`: results for others, as TREC files or as the official repository has them."""
 
 from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from harness.evaluation.results import StoredResult
+    from harness.reporting.mteb_settings import OwnSettings
 
 _LONGEST_NAME = 200
 
@@ -38,55 +40,99 @@ class _Done:
 
 
 def export(settings: DictConfig) -> int:
-    """Write the run and qrels files of all results, or of some tasks'.
+    """Write all results, or those of some tasks, in the layout that is asked for.
 
     Returns:
         0, or 1 when a result could not be read or has no judgements; the others are written.
     """
     config = parse(ExportConfig, settings, where="")
-    folder = Path(config.export_dir)
+    try:
+        return (_trec if config.format == "trec" else _mteb)(config)
+    except OSError as error:
+        raise BadInputError(
+            f"export_dir={config.folder} cannot be written ({error.strerror}); name another folder "
+            "with export_dir=DIR"
+        ) from error
+
+
+def _trec(config: ExportConfig) -> int:
+    """Run and qrels files."""
     done = _Done()
-    results = _results(Path(config.results_dir), done)
-    for stored in _asked(results, config.task):
-        try:
-            _export(stored, folder, done)
-        except OSError as error:
-            raise BadInputError(
-                f"export_dir={folder} cannot be written ({error.strerror}); name another folder "
-                "with export_dir=DIR"
-            ) from error
+    results = _results(config, done.unreadable)
+    for task in config.task:
+        if not any(_task(stored) == task and _ranks(stored) for stored in results):
+            raise BadInputError(f"task={task} ranks nothing, so there is no run to export")
+    for stored in results:
+        _export(stored, config.folder, done)
     for run, qrels in done.runs:
         print(f"{run}\t{qrels}")
-    _tell(done, folder)
+    _tell(done, config.folder)
     return 1 if done.unreadable or done.unjudged else 0
 
 
-def _results(results_dir: Path, done: _Done) -> list[StoredResult]:
-    """Every result that can be read."""
+def _mteb(config: ExportConfig) -> int:
+    """The layout of the official results repository."""
+    from harness.progress import say
+    from harness.reporting.mteb_export import export_official
+
+    unreadable: list[str] = []
+    results = _results(config, unreadable)
+    done = export_official(results, config.folder, shipped=lambda name: _shipped().get(name, []))
+    for path in done.paths:
+        print(path)
+    unreadable += done.unreadable
+    for line in unreadable:
+        say(f"left out: {line}")
+    for line in done.skipped:
+        say(f"skipped: {line}")
+    for line in done.notes:
+        say(f"note: {line}")
+    say(
+        f"{len(done.paths)} results, {done.experiments} of them of experiments: "
+        f"{config.folder / 'results'}"
+    )
+    if done.paths:
+        cache = f"mteb.ResultCache({str(config.folder)!r})"
+        say(f"to read them: {cache}.load_results(load_experiments='match_name')")
+    return 1 if unreadable else 0
+
+
+@cache
+def _shipped() -> dict[str, list[OwnSettings]]:
+    """The settings of each model that a configuration comes with, by the model's name."""
+    from hydra import compose
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import OmegaConf
+
+    from harness.reporting.mteb_settings import settings_of
+
+    found: dict[str, list[OwnSettings]] = {}
+    for option in GlobalHydra.instance().config_loader().get_group_options("model"):
+        composed = compose("run", overrides=[f"model={option}"])
+        if not OmegaConf.missing_keys(composed.model):
+            found.setdefault(composed.model.name, []).append(settings_of(composed))
+    return found
+
+
+def _results(config: ExportConfig, unreadable: list[str]) -> list[StoredResult]:
+    """The results of the tasks that were asked for; of what cannot be read there is a line."""
     from harness.evaluation.results import read_result, result_paths
 
     results = []
-    for path in result_paths(results_dir):
+    for path in result_paths(Path(config.results_dir)):
         try:
             stored = read_result(path)
         except BadInputError as error:
-            done.unreadable.append(str(error))
+            unreadable.append(str(error))
         else:
             results += [stored] if stored else []
-    return results
-
-
-def _asked(results: list[StoredResult], tasks: list[str]) -> list[StoredResult]:
-    """The results of the tasks that were asked for."""
     known = sorted({_task(stored) for stored in results})
-    for task in tasks:
+    for task in config.task:
         if task not in known:
             raise BadInputError(
                 f"task={task} has no results; those that have: {', '.join(known) or 'none'}"
             )
-        if not any(_task(stored) == task and _ranks(stored) for stored in results):
-            raise BadInputError(f"task={task} ranks nothing, so there is no run to export")
-    return [stored for stored in results if not tasks or _task(stored) in tasks]
+    return [stored for stored in results if not config.task or _task(stored) in config.task]
 
 
 def _ranks(stored: StoredResult) -> bool:

@@ -19,7 +19,6 @@ from harness.config.analysis import AnalyzeConfig, SpectrumConfig, StudyConfig
 from harness.config.approximate import FaissHnswConfig, FaissIvfConfig, SeismicConfig
 from harness.config.commands import (
     EncoderRunConfig,
-    ExportConfig,
     InspectConfig,
     ReportConfig,
     RunConfig,
@@ -49,6 +48,7 @@ from harness.config.embedding import (
     WeightedMeanPoolingConfig,
 )
 from harness.config.evaluation import CostConfig, TasksConfig
+from harness.config.export import ExportConfig
 from harness.config.regress import RegressConfig
 from harness.config.retrieval import (
     AlignedSparseConfig,

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import ListConfig
-
 from harness.components import at_least, one_of, parse, parse_component, require
 from harness.config.evaluation import CostConfig, TasksConfig
 from harness.config.retrieval import RetrievalConfig
@@ -264,31 +262,3 @@ class RunConfig(EncoderRunConfig):
                 f"{', '.join(_METRICS)} and K of {', '.join(_DEPTHS)}, or one of "
                 f"{', '.join(_OTHER_METRICS)}",
             )
-
-
-@dataclass(kw_only=True)
-class ExportConfig:
-    """`harness export`: where results are and TREC files go.
-
-    Attributes:
-        results_dir: The results folder.
-        export_dir: Where run and qrels files are written.
-        task: Names of the tasks that are exported: one, a list, or empty for all.
-        debug: Whether errors show their traceback.
-    """
-
-    results_dir: str = "results"
-    export_dir: str = "trec"
-    task: Any = field(default_factory=list)
-    debug: bool = False
-
-    def __post_init__(self) -> None:
-        """Validate."""
-        for folder in ("results_dir", "export_dir"):
-            require(bool(getattr(self, folder).strip()), f"{folder} is empty; give a folder")
-        named = self.task if isinstance(self.task, list | ListConfig) else [self.task]
-        self.task = [task for task in named if task is not None]
-        require(
-            all(isinstance(task, str) and task for task in self.task),
-            f"task={self.task} must be task names, for instance task=SciFact",
-        )

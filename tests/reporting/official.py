@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from harness.cli import config_folder
 from harness.config import RunConfig, parse
 from harness.evaluation.evaluators import Evaluated
-from harness.evaluation.experiment import Experiment
+from harness.evaluation.experiment import Experiment, settings_hash
 from harness.evaluation.results import result_path, write_result
 from harness.reporting.mteb_settings import settings_of
 
@@ -70,11 +70,11 @@ def write(
         model=model,
         revision=revision,
         settings={"version": 1, "mode": mode, **encoder, **settings},
-        folder=f"{label}-{abs(hash((task, str(mode), overrides, dtype, str(settings)))) % 16**12:x}",
+        folder=f"{label}-{settings_hash({'own': [task, mode, overrides, dtype, settings]})}",
     )
     return write_result(
         result_path(folder, experiment, task),
-        Evaluated(result, {}),
+        Evaluated(result, {f"{split}/{s}": {} for split in scores for s in scores[split]}),
         experiment=experiment,
         main_metric=official.metadata.main_score,
         task_type=official.metadata.type,
