@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from harness.config import identity, parse_component
@@ -90,16 +91,21 @@ def _encoder(encoder: Mapping[str, Any]) -> list[str]:
 
 
 def _component(group: str, given: Mapping[str, Any]) -> list[str]:
-    try:
-        defaults = identity(parse_component(group, {"kind": given["kind"]}, where=group))
-    except BadInputError:  # a kind that this version does not know
-        defaults = {}
+    defaults = _defaults(group, str(given["kind"]))
     return [
         _setting(name, value, given)
         for name, value in given.items()
         if name not in _NEVER
         and (name in _ALWAYS or name not in defaults or value != defaults[name])
     ]
+
+
+@cache
+def _defaults(group: str, kind: str) -> Mapping[str, Any]:
+    try:
+        return identity(parse_component(group, {"kind": kind}, where=group))
+    except BadInputError:  # a kind that this version does not know
+        return {}
 
 
 def _setting(name: str, value: Any, given: Mapping[str, Any]) -> str:

@@ -123,7 +123,7 @@ def write_figures(found: Leaderboard, folder: Path) -> list[Path]:
     from harness.reporting.figures import save_figure
     from harness.reporting.figures_leaderboard import pareto, shares
 
-    frame = leaderboard_frame(found.boards)
+    frame = leaderboard_frame(found.standings, found.boards)
     names = ["task", "metric", "name", "kind"]
     quality = frame[[*names, "value", "low", "high", "query_flops", "front"]]
     kept = frame[[*names, "ratio", "ratio_low", "ratio_high", "verdict"]]

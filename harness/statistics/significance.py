@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from harness.statistics.bootstrap import RESAMPLES
 
 _BLOCK = 256  # resamples drawn at a time
+_ROUNDING = 1e-5  # of sums in float32, as a share of what is summed
 
 
 def paired_randomisation(
@@ -76,15 +77,17 @@ def stratified_randomisation(
     ]
     observed = np.abs(np.sum([one.sum(axis=0) for one in weighted], axis=0))
     largest = np.sum([np.abs(one).sum(axis=0) for one in weighted], axis=0)
-    least = observed - 1e-12 * np.maximum(largest, 1e-300)  # equal sums differ by rounding
+    # Sums that are equal differ by rounding, which must not decide.
+    least = observed - _ROUNDING * np.maximum(largest, 1e-300)
+    columns = [np.ascontiguousarray(one, np.float32) for one in weighted]
     rngs = [np.random.default_rng([seed, n] if n else seed) for n in range(len(weighted))]
     extreme = np.zeros(len(observed), np.int64)
     for start in range(0, resamples, _BLOCK):
         count = min(_BLOCK, resamples - start)
-        sums = np.zeros((count, len(observed)))
-        for rng, one in zip(rngs, weighted, strict=True):
+        sums = np.zeros((count, len(observed)), np.float32)
+        for rng, one in zip(rngs, columns, strict=True):
             signs = rng.integers(0, 2, (count, len(one)), np.int8) * 2 - 1
-            sums += signs.astype(np.float64) @ one
+            sums += signs.astype(np.float32) @ one
         extreme += (np.abs(sums) >= least).sum(axis=0)
     return np.asarray((extreme + 1) / (resamples + 1))
 

@@ -148,3 +148,24 @@ def test_the_command_refuses_a_folder_without_results_and_writes_nothing(tmp_pat
     with pytest.raises(BadInputError, match="run `harness run` first"):
         report(settings)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_figures_of_many_tasks_show_the_means_over_them(tmp_path):
+    entries = [
+        entry(task=f"T{task}", mode=mode, kind=kind, value=value, ratio=value / 0.5, cost=cost)
+        for task in range(7)
+        for mode, kind, value, cost in (
+            ("dense", "dense", 0.5, {"query_flops": 100.0}),
+            ("sparse", "aligned_sparse", 0.4, {"query_flops": 10.0}),
+        )
+    ]
+    found = leaderboard(Collection(entries, []), title="", today=TODAY, resamples=100)
+    write_figures(found, tmp_path)
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "pareto.csv").read_text())))
+    assert [
+        (row["task"], row["name"], f"{float(row['value']):.6g}", row["query_flops"]) for row in rows
+    ] == [
+        ("mean of 7 tasks", "1 dense", "0.5", "100.0"),
+        ("mean of 7 tasks", "2 sparse", "0.4", "10.0"),
+    ]
+    assert [row["front"] for row in rows] == ["True", "True"]
