@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 
     from harness.evaluation.results import StoredResult
 
-_CONFIGURED = ("model", "pooling", "instruction", "task_instructions", "backend")
-
 
 @dataclass
 class Exported:
@@ -165,51 +163,58 @@ def _officials(
     for stored, task in results:
         try:
             result, config = _read(stored)
+            key = _key(stored, config)
+            if key not in models:
+                models[key] = _model(stored, config)
+            model = models[key]
+            if isinstance(model, str):
+                refused[model] += 1
+                continue
+            published = is_published(stored, config, task, model, shipped)
+            kwargs = None if published else {"harness": experiment_name(stored, config)}
+            dense = stored.experiment["settings"]["mode"]["kind"] == "dense"
         except BadInputError as error:
             done.unreadable.append(str(error))
-            continue
-        key = _key(stored, config)
-        if key not in models:
-            try:
-                models[key] = official_model(stored.experiment, config["model"])
-            except BadInputError as error:
-                models[key] = str(error)
-        model = models[key]
-        if isinstance(model, str):
-            refused[model] += 1
-            continue
-        published = is_published(stored, config, task, model, shipped)
-        kwargs = None if published else {"harness": experiment_name(stored, config)}
-        yield _Official(
-            stored,
-            result,
-            model,
-            model.meta.model_copy(update={"experiment_kwargs": kwargs}),
-            stored.experiment["settings"]["mode"].get("kind") == "dense",
-        )
+        except (KeyError, TypeError, AttributeError):
+            done.unreadable.append(
+                f"{stored.path} does not tell its settings; {_recompute(stored)}"
+            )
+        else:
+            meta = model.meta.model_copy(update={"experiment_kwargs": kwargs})
+            yield _Official(stored, result, model, meta, dense)
     done.skipped += [f"{count} results: {reason}" for reason, count in refused.items()]
 
 
-def _read(stored: StoredResult) -> tuple[TaskResult, dict[str, Any]]:
-    """Mteb's result and the configuration of its run.
+def _model(stored: StoredResult, config: Mapping[str, Any]) -> OfficialModel | str:
+    """A result's model, or why the repository has no place for it."""
+    try:
+        return official_model(stored.experiment, config["model"])
+    except BadInputError as error:
+        return str(error)
+
+
+def _read(stored: StoredResult) -> tuple[TaskResult, Any]:
+    """Mteb's result, and the configuration of its run.
 
     Raises:
-        BadInputError: If they are not as `harness run` writes them, or a main score is no number.
+        BadInputError: If they cannot be read, or a main score is no number.
     """
     file = details_folder(stored.path) / "config.yaml"
-    remedy = f"delete {stored.path} and it will be computed again"
     try:
         config = yaml.safe_load(file.read_text(encoding="utf-8"))
-        sound = {"model", "revision", "settings"} <= stored.experiment.keys()
-        if not sound or any(name not in config for name in _CONFIGURED):
-            raise BadInputError(f"{stored.path} does not tell its settings; {remedy}")
         result = TaskResult.from_disk(stored.path)
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-        raise BadInputError(f"{stored.path} cannot be read ({brief(error)}); {remedy}") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise BadInputError(
+            f"{stored.path} cannot be read ({brief(error)}); {_recompute(stored)}"
+        ) from error
     for scores in result.scores.values():
         if not all(_is_number(score["main_score"]) for score in scores):
             raise BadInputError(f"{stored.path} has no main score, which every official result has")
     return result, config
+
+
+def _recompute(stored: StoredResult) -> str:
+    return f"delete {stored.path} and it will be computed again"
 
 
 def _is_number(value: Any) -> bool:

@@ -193,4 +193,4 @@ def _wants_instruction(templates: Mapping[str, Any]) -> bool:
 def _sides(templates: Mapping[str, Any]) -> tuple[str, str, str]:
     """The templates of a query, a document and a side of a symmetric task."""
     query, document = templates["query"], templates["document"]
-    return query, document, templates["symmetric"] or query
+    return query, document, templates.get("symmetric") or query

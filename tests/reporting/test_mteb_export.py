@@ -10,7 +10,7 @@ from mteb.results import TaskResult
 from harness.evaluation.aggregates import combine
 from harness.evaluation.results import read_result
 from harness.reporting.mteb_export import export_official
-from tests.reporting.official import (
+from tests.reporting.mteb_repository import (
     BGE,
     COMMIT,
     SPARSE,
@@ -243,16 +243,19 @@ def test_what_cannot_be_read(export, tmp_path):
     (broken.path.with_suffix("") / "config.yaml").write_text("{")
     bare = write(tmp_path / "r", task="NFCorpus")
     (bare.path.with_suffix("") / "config.yaml").write_text("model: {}")
+    untold = write(tmp_path / "r", task="ArguAna")
+    del untold.experiment["settings"]["encoder"]["query"]["dtype"]
     undefined = write(tmp_path / "r", task="SciFact", scores=score(math.nan))
-    done = export(broken, bare, undefined)
+    done = export(broken, bare, untold, undefined)
     assert done.paths == []
-    first, second, third = done.unreadable
+    first, *others, last = done.unreadable
     assert first.startswith(f"{broken.path} cannot be read (while parsing")
     assert first.endswith(f"); delete {broken.path} and it will be computed again")
-    assert second == (
-        f"{bare.path} does not tell its settings; delete {bare.path} and it will be computed again"
-    )
-    assert third == f"{undefined.path} has no main score, which every official result has"
+    assert others == [
+        f"{one.path} does not tell its settings; delete {one.path} and it will be computed again"
+        for one in (bare, untold)
+    ]
+    assert last == f"{undefined.path} has no main score, which every official result has"
 
 
 def test_a_model_that_mteb_does_not_implement(export, tmp_path):

@@ -8,7 +8,7 @@ from mteb.models import ModelMeta
 from mteb.results import TaskResult
 
 from harness.reporting.mteb_files import result_folder, write_meta, write_official
-from tests.reporting.official import BGE, COMMIT, SOFTWARE, write
+from tests.reporting.mteb_repository import BGE, COMMIT, SOFTWARE, write
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from harness.config import ModelConfig
 from harness.embedding.model import EmbeddingModel
 from harness.reporting.mteb_models import official_model
-from tests.reporting.official import BGE, COMMIT
+from tests.reporting.mteb_repository import BGE, COMMIT
 
 OTHER = "d" * 40
 

@@ -8,7 +8,7 @@ import yaml
 
 from harness.reporting.mteb_models import OfficialModel
 from harness.reporting.mteb_settings import experiment_name, is_published
-from tests.reporting.official import BGE, COMMIT, DENSE, SPARSE, shipped, write
+from tests.reporting.mteb_repository import BGE, COMMIT, DENSE, SPARSE, shipped, write
 
 
 @pytest.fixture(scope="module")
