@@ -7,10 +7,10 @@ from datetime import date
 from typing import Any
 
 from harness import __version__
-from harness.files import file_name
 from harness.reporting.assessment import Assessment, Share
 from harness.reporting.boards import Board, Standing
 from harness.reporting.costs import shown_costs
+from harness.reporting.drilldown_task import task_anchor
 from harness.reporting.overall import Overall
 from harness.reporting.paper import PaperRow
 from harness.reporting.standings import Standings
@@ -123,7 +123,7 @@ def _cell(line: Standing, task: int, board: Board, page: str | None) -> dict[str
         "published": None if comparison is None else comparison.published.value,
         "difference": None if comparison is None else comparison.difference,
         "mark": line.mark,
-        "page": None if page is None else f"{page}#{file_name(board.place.task)}",
+        "page": None if page is None else f"{page}#{task_anchor(board.place.task)}",
     }
 
 
