@@ -22,7 +22,13 @@ _MOST_WRITTEN_A_TABLE = 100
 _MOST_OPEN_TASKS = 3
 _VERDICTS = ("reached", "not reached", "undecided")
 _LABEL = 40
-_SCRIPTS = ("leaderboard_tables.js", "leaderboard_plots.js", "leaderboard.js")
+_SCRIPTS = (
+    "leaderboard_tables.js",
+    "leaderboard_plots.js",
+    "leaderboard_figures.js",
+    "leaderboard_filters.js",
+    "leaderboard.js",
+)
 
 
 @dataclass(frozen=True)

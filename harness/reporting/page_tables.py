@@ -179,11 +179,10 @@ def ratio_cell(ratio: Mapping[str, Any] | None) -> Cell:
 
 def _overall_cells(system: Mapping[str, Any], tab: str, tasks: int) -> tuple[Cell, ...]:
     lacking = system["missing"][tab]
-    note = f"{tasks - lacking} of {tasks} tasks" if lacking else ""
-    points = _whole(system["borda"].get(tab))
+    note = f"{tasks - lacking} of {tasks} tasks" if lacking else _interval(system, tab)
     return (
         Cell(_whole(system["rank"].get(tab))),
-        Cell(_whole(system["rank_borda"].get(tab)), f"{points} points" if points else ""),
+        Cell(_whole(system["rank_borda"].get(tab)), _points(system["borda"].get(tab))),
         Cell(printable(system["group"].get(tab) or "")),
         Cell(four(system["mean"].get(tab)), note),
         ratio_cell(system["ratio"].get(tab)),
@@ -221,6 +220,18 @@ def _costs(costs: Mapping[str, float | None], front: Iterable[str]) -> list[Cell
 
 def _whole(value: float | None) -> str:
     return "" if value is None else f"{value:,.0f}"
+
+
+def _interval(system: Mapping[str, Any], tab: str) -> str:
+    """The mean's interval, in the payloads that have one."""
+    ends = (system.get("interval") or {}).get(tab)
+    return f"{four(ends['low'])}–{four(ends['high'])}" if ends else ""
+
+
+def _points(value: float | None) -> str:
+    if value is None:
+        return ""
+    return "1 point" if value == 1 else f"{f'{value:,.1f}'.removesuffix('.0')} points"
 
 
 def _standing(system: Mapping[str, Any], tab: str) -> tuple[bool, float, float]:

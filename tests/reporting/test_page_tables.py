@@ -55,7 +55,7 @@ def test_systems_stand_by_rank_and_those_without_one_last():
     assert keys(table) == ["system", "rank", "rank_borda", "group", "value"]
     assert table.rows == (
         Row(2, (Cell("1"), Cell("1", "4 points"), Cell("ab"), Cell("0.6124"))),
-        Row(1, (Cell("2"), Cell("2", "1 points"), Cell("ab"), Cell("0.5000"))),
+        Row(1, (Cell("2"), Cell("2", "1 point"), Cell("ab"), Cell("0.5000"))),
         Row(0, (Cell(), Cell("", "9 points"), Cell(), Cell("", "3 of 5 tasks"))),
     )
 
@@ -157,3 +157,11 @@ def test_drill_down_pages_are_linked(address):
 )
 def test_nothing_else_is_linked(address):
     assert page(address) == ""
+
+
+def test_half_points_and_a_means_interval_are_shown():
+    given = system("a", mean=0.5, rank=1, borda=1234.5)
+    given["interval"] = {"all": {"low": 0.45, "high": 0.555}}
+    cells = overall_table([given], "all", tasks=1).rows[0].cells
+    assert cells[1] == Cell("1", "1,234.5 points")
+    assert cells[3] == Cell("0.5000", "0.4500–0.5550")
