@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.config import CompareConfig, parse
+from harness.errors import BadInputError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -19,9 +21,8 @@ def compare(settings: DictConfig) -> int:
         0.
     """
     config = parse(CompareConfig, settings, where="")
-    from pathlib import Path
-
     from harness.progress import say
+    from harness.reporting.contrast_page import contrast_text
     from harness.reporting.contrast_table import contrast_lines, print_contrast
     from harness.reporting.contrasts import contrast_runs
     from harness.reporting.find_run import find_run
@@ -30,17 +31,32 @@ def compare(settings: DictConfig) -> int:
     first = find_run(config.run_a, folder, setting="run_a", tasks=config.task)
     second = find_run(config.run_b, folder, setting="run_b", tasks=config.task)
     compared = contrast_runs(first, second, tasks=config.task, metric=config.metric, top=config.top)
+    titles = _title(next(iter(first.values()))), _title(next(iter(second.values())))
+    if config.html is not None:
+        _write_page(Path(config.html).expanduser(), contrast_text(compared, titles))
     if config.format == "json":
         contrast_lines(compared)
     else:
-        one, other = next(iter(first.values())), next(iter(second.values()))
-        print_contrast(compared, (_title(one), _title(other)))
+        print_contrast(compared, titles)
     for task in compared.tasks:
         if task.unshared:
             say(f"{task.task}: left out, queries of only one of the runs: {task.unshared:,}")
     for line in compared.left_out:
         say(f"left out: {line}")
     return 0
+
+
+def _write_page(path: Path, text: str) -> None:
+    from harness.files import write_text
+    from harness.progress import say
+
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise BadInputError(
+            f"html={path} cannot be written ({error.strerror}); name another file with html=FILE"
+        ) from error
+    say(f"comparison: {path}")
 
 
 def _title(stored: StoredResult) -> str:

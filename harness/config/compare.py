@@ -22,6 +22,7 @@ class CompareConfig:
         task: Names of the tasks that are compared: one, a list, or empty for all that both have.
         metric: mteb's name of a metric of single queries; None for each task's main one.
         top: How many of the queries that moved most are shown of each task.
+        html: A file for the same as a page; None for none.
         format: `table`, or `json` for JSON lines.
         debug: Whether errors show their traceback.
     """
@@ -32,6 +33,7 @@ class CompareConfig:
     task: Any = field(default_factory=list)
     metric: str | None = None
     top: int = 10
+    html: str | None = None
     format: str = "table"
     debug: bool = False
 
@@ -47,4 +49,5 @@ class CompareConfig:
             f"task={self.task} must be task names, for instance task=SciFact",
         )
         at_least("top", self.top, 0)
+        require(self.html is None or bool(self.html.strip()), "html is empty; name a file")
         one_of("format", self.format, ("table", "json"))

@@ -72,13 +72,13 @@ def _tasks(compared: RunContrast) -> Table:
     table = _table("task", "metric")
     for task in compared.tasks:
         cells = [printable(task.task), metric_name(task.metric)]
-        table.add_row(*map(Text, [*cells, *_cells(task.figures, task.p_holm)]))
+        table.add_row(*map(Text, [*cells, *figure_cells(task.figures, task.p_holm)]))
     return table
 
 
 def _means(macro: Contrast, tasks: int) -> Table:
     table = _table("mean")
-    table.add_row(*map(Text, [f"of {tasks} tasks", *_cells(macro, macro.p)]))
+    table.add_row(*map(Text, [f"of {tasks} tasks", *figure_cells(macro, macro.p)]))
     return table
 
 
@@ -91,7 +91,8 @@ def _table(*first: str) -> Table:
     return table
 
 
-def _cells(figures: Contrast, p: float) -> list[str]:
+def figure_cells(figures: Contrast, p: float) -> list[str]:
+    """Both values, difference and ratio with their intervals on a second line, p and outcomes."""
     interval = f"[{figures.difference_low:+.4f}, {figures.difference_high:+.4f}]"
     return [
         f"{figures.first:.4f}",

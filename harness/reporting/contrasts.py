@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.errors import BadInputError
 from harness.evaluation.metrics import DEPTHS, METRICS, NAMES, PER_QUERY_FILE, QueryMetrics
@@ -28,7 +29,7 @@ class MovedQuery:
     second: QueryFacts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TaskContrast:
     """Two runs on one task.
 
@@ -40,6 +41,7 @@ class TaskContrast:
         p_holm: The p-value of no difference, corrected over the tasks that are compared.
         places: How many splits and subsets were compared.
         unshared: Queries of these that only one run has, which were left out.
+        differences: Of single queries, the second run less the first: float64 (queries,).
         moved: The queries that moved most, largest change first.
     """
 
@@ -50,10 +52,11 @@ class TaskContrast:
     p_holm: float
     places: int
     unshared: int
+    differences: NDArray[np.float64]
     moved: list[MovedQuery]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunContrast:
     """Two runs.
 
@@ -114,6 +117,7 @@ def contrast_runs(
                 float(p),
                 len(pair.places),
                 sum(map(pair.unshared, pair.sides)),
+                np.concatenate([place.differences for place in pair.places]),
                 _moved(pair, top),
             )
             for pair, one, p in zip(pairs, figures, corrected, strict=True)

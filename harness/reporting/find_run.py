@@ -30,11 +30,17 @@ def find_run(
         tasks: Only runs with a result of one of these are meant; of any when empty.
 
     Raises:
-        BadInputError: If the name means no run, or several.
+        BadInputError: If the name means no run, or several, or a result cannot be read.
     """
     paths = _at_path(name, results_dir) or _by_name(name, results_dir, setting, tasks)
     results = [result for path in paths if (result := read_result(path)) is not None]
-    return {str(result.result["task_name"]): result for result in results}
+    for result in results:
+        if not {"mode", "model", "settings"} <= result.experiment.keys():
+            raise BadInputError(
+                f"{result.path} does not say what was evaluated; delete it and it will be computed "
+                "again"
+            )
+    return {str(result.result.get("task_name", result.path.stem)): result for result in results}
 
 
 def _at_path(name: str, results_dir: Path) -> list[Path]:

@@ -168,6 +168,24 @@ def test_hostile_texts_are_printable(compare, pair):
     assert objects(out)[1]["text"] == evil
 
 
+def test_the_same_as_a_page(compare, pair, tmp_path):
+    pair()
+    status, out, err = compare(*RUNS, "html=pages/both.html")
+    assert (status, err) == (0, ["comparison: pages/both.html"])
+    assert out == compare(*RUNS)[1]
+    page = (tmp_path / "pages" / "both.html").read_text()
+    assert "<dd>aligned_sparse, org/model, K = 64</dd>" in page
+    (tmp_path / "file").write_text("")
+    assert compare(*RUNS, "html=file/x.html") == (
+        2,
+        "",
+        [
+            "harness: html=file/x.html cannot be written (File exists); name another file "
+            "with html=FILE"
+        ],
+    )
+
+
 def test_what_is_left_out_is_said(compare, pair, tmp_path):
     short = {query: found for query, found in SECOND.items() if query != "q1"}
     pair(second=short)

@@ -92,3 +92,12 @@ def test_only_runs_with_the_task_are_meant(results, refusal):
 
 def test_no_results_at_all(tmp_path, refusal):
     assert "holds no results; run `harness run` first" in refusal(lambda: named(tmp_path, "dense"))
+
+
+def test_a_result_that_says_nothing_of_itself(results, refusal):
+    for beside in results.glob(f"*/*/*/{DENSE}/toy/experiment.json"):
+        beside.write_text("{}")
+    message = refusal(lambda: named(results, "dense"))
+    assert message.endswith(
+        f"{DENSE}/toy.json does not say what was evaluated; delete it and it will be computed again"
+    )
