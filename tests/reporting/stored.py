@@ -18,6 +18,13 @@ ENVIRONMENT = {
     "commit": {"commit": "0123456789abcdef", "dirty": True},
 }
 
+RANKINGS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("split", "subset", "query_id")),
+        *(("rank", pa.int32()), ("document_id", pa.string()), ("score", pa.float32())),
+    ]
+)
+
 # One relevant document a query, r; its rank is what MRR@10 tells.
 QRELS = {f"q{number}": {"r": 1} for number in range(1, 6)}
 
@@ -98,18 +105,13 @@ def write_stored(
 
 
 def rankings_table(place, run):
+    rows = [
+        (*place, query, rank, document, score)
+        for query, found in run.items()
+        for rank, (document, score) in enumerate(found.items(), start=1)
+    ]
     return pa.Table.from_pylist(
-        [
-            dict(
-                zip(
-                    ("split", "subset", "query_id", "rank", "document_id", "score"),
-                    (*place, query, rank, document, score),
-                    strict=True,
-                )
-            )
-            for query, found in run.items()
-            for rank, (document, score) in enumerate(found.items(), start=1)
-        ]
+        [dict(zip(RANKINGS.names, row, strict=True)) for row in rows], RANKINGS
     )
 
 
