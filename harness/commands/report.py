@@ -52,14 +52,16 @@ def report(settings: DictConfig) -> int:
         seed=config.seed,
     )
     folder = Path(config.leaderboards_dir)
+    faults = list(found.standings.faults)
     try:
-        page = _write(found, tidy, folder, config)
+        page = _write(found, tidy, folder, config, faults)
     except OSError as error:
         raise BadInputError(
             f"leaderboards_dir={folder} cannot be written ({error.strerror}); name another folder "
             "with leaderboards_dir=DIR"
         ) from error
-    for line in collection.unreadable:
+    faults += collection.unreadable
+    for line in dict.fromkeys(faults):
         say(f"left out: {line}")
     if published is not None:
         ours = [entry for entry in collection.entries if entry.path is not None]
@@ -69,8 +71,7 @@ def report(settings: DictConfig) -> int:
             say(f"published score left out: {line}")
         say(f"{len(ours) - len(comparisons)} of {len(ours)} results have no published score")
     say(f"leaderboard of {len(collection.entries)} results: {page}")
-    faults = [*collection.unreadable, *(published.faults if published else ())]
-    return 1 if faults else 0
+    return 1 if faults or (published is not None and published.faults) else 0
 
 
 def _beside(
@@ -97,11 +98,13 @@ def _beside(
     return replace(collection, entries=[*entries, *others])
 
 
-def _write(found: Leaderboard, tidy: TidyResults, folder: Path, config: ReportConfig) -> Path:
+def _write(
+    found: Leaderboard, tidy: TidyResults, folder: Path, config: ReportConfig, faults: list[str]
+) -> Path:
     from harness.reporting.leaderboard import write_figures, write_leaderboard, write_results_table
     from harness.reporting.system_pages import write_system_pages
 
-    pages = write_system_pages(found.standings, folder) if config.pages else {}
+    pages = write_system_pages(found.standings, folder, faults) if config.pages else {}
     write_results_table(tidy.table(), folder)
     if config.figures:
         write_figures(found, folder)

@@ -99,6 +99,7 @@ def assess(
     systems: Sequence[System],
     place: TaskPlace,
     *,
+    faults: list[str],
     threshold: float = THRESHOLD,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -108,6 +109,7 @@ def assess(
     Args:
         systems: All systems of a leaderboard.
         place: One task's split, subset, metric and data.
+        faults: See `query_scores`.
         threshold: What a share of dense is to reach.
         resamples: Of the bootstrap and of the randomisation test.
         seed: Of both.
@@ -120,7 +122,7 @@ def assess(
         for number in range(len(entries))
     }
     scored: list[Scored] = []
-    for group in query_scores(entries):
+    for group in query_scores(entries, faults):
         column = {member: number for number, member in enumerate(group.members)}
         reference = [
             -1 if dense[member] == member else column.get(dense[member], -1)

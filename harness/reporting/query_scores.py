@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +35,7 @@ class QueryScores:
     values: NDArray[np.float64]
 
 
-def query_scores(entries: Sequence[Entry]) -> list[QueryScores]:
+def query_scores(entries: Sequence[Entry], faults: list[str]) -> list[QueryScores]:
     """The scores of the entries of one place, those on the same queries together.
 
     An entry has none where its task ranks nothing, where an earlier version wrote none, or where
@@ -42,22 +43,29 @@ def query_scores(entries: Sequence[Entry]) -> list[QueryScores]:
 
     Args:
         entries: At most one a system, all of one task, split, subset and metric.
+        faults: Gets a line for each file of scores that cannot be read; its entry then has none.
 
     Returns:
         One group for each set of queries, the largest group first.
-
-    Raises:
-        ValueError: If a file of scores is there and cannot be read.
     """
     groups: dict[tuple[str, ...], list[tuple[int, NDArray[np.float64]]]] = {}
-    for number, entry in enumerate(entries):
-        read = _read(entry)
-        if read is not None:
-            groups.setdefault(read[0], []).append((number, read[1]))
+    with ThreadPoolExecutor() as pool:
+        for number, read in enumerate(pool.map(_read_or_fault, entries)):
+            if isinstance(read, str):
+                faults.append(read)
+            elif read is not None:
+                groups.setdefault(read[0], []).append((number, read[1]))
     return [
         QueryScores([n for n, _ in found], ids, np.column_stack([values for _, values in found]))
         for ids, found in sorted(groups.items(), key=lambda item: -len(item[1]))
     ]
+
+
+def _read_or_fault(entry: Entry) -> tuple[tuple[str, ...], NDArray[np.float64]] | str | None:
+    try:
+        return _read(entry)
+    except ValueError as error:
+        return str(error)
 
 
 def _read(entry: Entry) -> tuple[tuple[str, ...], NDArray[np.float64]] | None:
@@ -87,9 +95,12 @@ def _column(
         values = table[metric].to_numpy()
     except (OSError, KeyError, IndexError, pa.ArrowException) as error:
         raise ValueError(
-            f"{file} cannot be read ({type(error).__name__}); delete it, and the result beside it "
-            "will be computed again"
+            f"{file} cannot be read ({type(error).__name__}); delete it and {file.parent}.json, "
+            "and the result will be computed again"
         ) from error
     if not np.isfinite(values).all():
-        raise ValueError(f"{file} holds scores that are no numbers; delete it and its result")
+        raise ValueError(
+            f"{file} holds scores that are no numbers; delete it and {file.parent}.json, and the "
+            "result will be computed again"
+        )
     return ids, np.asarray(values, np.float64)

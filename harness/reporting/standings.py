@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -33,6 +33,7 @@ class Standings:
         assessments: By system's number and place, where there is a result.
         overall: By tab, `ALL` and each type, one a system; None without a result there.
         threshold: What a share of dense is to reach.
+        faults: One line for each file of scores that could not be read.
     """
 
     systems: list[System]
@@ -41,6 +42,7 @@ class Standings:
     assessments: dict[tuple[int, TaskPlace], Assessment]
     overall: dict[str, list[Overall | None]]
     threshold: float
+    faults: list[str] = field(default_factory=list)
 
     def type_of(self, place: TaskPlace) -> str:
         """The type of a place's task; `other` where no result tells."""
@@ -74,8 +76,11 @@ def standings(
         for tab, members in tabs.items()
     }
     found: dict[tuple[int, TaskPlace], Assessment] = {}
+    faults: list[str] = []
     for place in places:
-        assessed = assess(systems, place, threshold=threshold, resamples=resamples, seed=seed)
+        assessed = assess(
+            systems, place, faults=faults, threshold=threshold, resamples=resamples, seed=seed
+        )
         found |= {(number, place): one for number, one in assessed.assessments.items()}
         for one in sums.values():
             one.add(assessed)
@@ -89,6 +94,7 @@ def standings(
         assessments=_corrected_places(found, systems),
         overall={tab: _corrected_overall(lines, systems) for tab, lines in overall.items()},
         threshold=threshold,
+        faults=faults,
     )
 
 

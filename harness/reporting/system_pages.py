@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from harness.errors import BadInputError
 from harness.evaluation.results import StoredResult, read_result, without_nan
 from harness.files import file_name, write_text
 from harness.progress import progress_bar
@@ -16,18 +18,16 @@ from harness.reporting.systems import System, TaskPlace
 FOLDER = "runs"
 
 
-def write_system_pages(standings: Standings, folder: Path) -> dict[int, str]:
+def write_system_pages(standings: Standings, folder: Path, faults: list[str]) -> dict[int, str]:
     """Write the page of every system that has results of ours; pages of others are removed.
 
     Args:
         standings: The assessed systems.
         folder: The leaderboard's.
+        faults: Gets a line for each system whose files cannot be read; it then has no page.
 
     Returns:
         Number of a system to its page, relative to the folder.
-
-    Raises:
-        BadInputError: If a file beside a result cannot be read.
     """
     dense = _dense(standings.systems)
     pages = {}
@@ -35,18 +35,25 @@ def write_system_pages(standings: Standings, folder: Path) -> dict[int, str]:
     with progress_bar("pages", len(numbers), unit="pages") as advance:
         for number in numbers:
             system = standings.systems[number]
-            results = {task: _read(path) for task, path in _paths(system).items()}
-            beside = {
-                entry.row.task: _read(other.path)
-                for place, entry in system.entries.items()
-                if (other := dense.get((place, *_space(entry)))) and other.path and entry.path
-            }
             name = f"{file_name(system.name)}.html"
-            write_text(folder / FOLDER / name, drilldown_text(results, beside))
-            pages[number] = f"{FOLDER}/{name}"
+            try:
+                write_text(folder / FOLDER / name, _page(system, dense))
+                pages[number] = f"{FOLDER}/{name}"
+            except BadInputError as error:
+                faults.append(str(error))
             advance(1, 1)
     _remove_others(folder / FOLDER, {Path(page).name for page in pages.values()})
     return pages
+
+
+def _page(system: System, dense: Mapping[tuple[TaskPlace, str, str], Entry]) -> str:
+    results = {task: _read(path) for task, path in _paths(system).items()}
+    beside = {
+        entry.row.task: _read(other.path)
+        for place, entry in system.entries.items()
+        if (other := dense.get((place, *_space(entry)))) and other.path and entry.path
+    }
+    return drilldown_text(results, beside)
 
 
 def _paths(system: System) -> dict[str, Path]:

@@ -70,7 +70,7 @@ def interval(
 
 
 def ratios(
-    numerators: NDArray[np.float32], denominators: NDArray[np.float32]
+    numerators: NDArray[np.floating], denominators: NDArray[np.floating]
 ) -> NDArray[np.float32]:
     """Numerators over denominators, NaN where the denominator is not above 0.
 

@@ -11,6 +11,7 @@ from harness.errors import BadInputError
 from harness.reporting.collect import Collection
 from harness.reporting.leaderboard import leaderboard, write_figures, write_leaderboard
 from tests.reporting.literal import BM25, DENSE, entry
+from tests.reporting.written import write
 
 TODAY = date(2024, 2, 29)
 BEST = entry("minmax", mode="hybrid", kind="hybrid", value=0.5595, ratio=1.0273, cost={})
@@ -169,3 +170,24 @@ def test_figures_of_many_tasks_show_the_means_over_them(tmp_path):
         ("mean of 7 tasks", "2 sparse", "0.4", "10.0"),
     ]
     assert [row["front"] for row in rows] == ["True", "True"]
+
+
+def test_broken_files_beside_a_result_are_named_and_the_rest_is_shown(tmp_path, capsys):
+    write(tmp_path / "results", name="whole")
+    broken = write(tmp_path / "results", mode={"kind": "dense", "similarity": "dot"}, name="broken")
+    (broken.with_suffix("") / "per_query.parquet").write_bytes(b"PAR1")
+    settings = {
+        "results_dir": str(tmp_path / "results"),
+        "leaderboards_dir": str(tmp_path / "out"),
+        "resamples": 100,
+        "figures": False,
+    }
+    assert report(OmegaConf.create(settings)) == 1
+    err = " ".join(capsys.readouterr().err.split())
+    lost = err.split("left out: ")[1:]
+    assert lost
+    assert all("broken-r1-abc/T/per_query.parquet" in line for line in lost)
+    lines = csv.DictReader(io.StringIO((tmp_path / "out" / "leaderboard.csv").read_text()))
+    assert [line["mode"] for line in lines] == ["broken", "whole"]
+    pages = [path.name for path in (tmp_path / "out" / "runs").iterdir()]
+    assert [name.split("-")[1] for name in pages] == ["whole"]
