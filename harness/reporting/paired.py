@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,8 +140,7 @@ def contrast(tasks: Sequence[Sequence[PlacePair]]) -> Contrast:
     samples = [_resampled(task, [next(seeds) for _ in task]) for task in tasks]
     shares = [1 / (len(tasks) * len(task)) for task in tasks for _ in task]
     means = np.mean(samples, axis=0)
-    shifts = (means[:, 1] - means[:, 0])[:, None]
-    (low,), (high,) = interval(shifts)
+    (low,), (high,) = interval(means[:, 2:])
     ratio = ratio_low = ratio_high = None
     if (values[:, 0] > 0).all():
         ratio = float((values[:, 1] / values[:, 0]).mean())
@@ -211,10 +211,10 @@ def _value(task: Sequence[PlacePair]) -> tuple[float, float]:
     )
 
 
-def _resampled(task: Sequence[PlacePair], seeds: Sequence[int]) -> NDArray[np.float64]:
-    """A task's two values in each resample: float64 (resamples, 2)."""
+def _resampled(task: Sequence[PlacePair], seeds: Sequence[int]) -> NDArray[np.floating[Any]]:
+    """A task's two values and their difference in each resample: (resamples, 3)."""
     drawn = [
-        resampled_means(np.column_stack([pair.first, pair.second]), seed=seed)
+        resampled_means(np.column_stack([pair.first, pair.second, pair.differences]), seed=seed)
         for pair, seed in zip(task, seeds, strict=True)
     ]
     return np.asarray(np.mean(drawn, axis=0))
