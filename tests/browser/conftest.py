@@ -1,6 +1,7 @@
 """Chromium, and the leaderboard page opened from disk in it."""
 
 import shutil
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
@@ -33,13 +34,8 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def opened(chromium, folder):
-    """Opens a page; requests for anything but files, complaints and dialogs fail the test.
-
-    Args of what it makes: the file's name, what Chromium's contexts take, and `ready=False` to
-    not wait for the page's script.
-    """
+@contextmanager
+def pages(chromium, folder):
     contexts, troubles = [], []
 
     def heard(page):
@@ -67,6 +63,24 @@ def opened(chromium, folder):
     for context in contexts:
         context.close()
     assert troubles == []
+
+
+@pytest.fixture
+def opened(chromium, folder):
+    """Opens a page; requests for anything but files, complaints and dialogs fail the test.
+
+    Args of what it makes: the file's name, what Chromium's contexts take, and `ready=False` to
+    not wait for the page's script.
+    """
+    with pages(chromium, folder) as open_page:
+        yield open_page
+
+
+@pytest.fixture(scope="module")
+def opened_once(chromium, folder):
+    """As `opened`, for a page that a module's tests share."""
+    with pages(chromium, folder) as open_page:
+        yield open_page
 
 
 def _allowed(url, troubles):

@@ -3,7 +3,9 @@ let view;
 const $ = (id) => document.getElementById(id);
 
 const unpack = (id) => {
-  const packed = Uint8Array.from(atob($(id).textContent), (char) => char.charCodeAt(0));
+  const text = atob($(id).textContent);
+  const packed = new Uint8Array(text.length);
+  for (let at = 0; at < text.length; at++) packed[at] = text.charCodeAt(at);
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).text();
 };
