@@ -32,8 +32,8 @@ class RegressConfig(RunConfig):
     update: bool = False
     tolerance: float = 0.005
     tolerances: dict[str, Any] | None = None
-    noise_floor: float = 0.0005
-    significance: float = 0.05
+    noise_floor: float = 0.001
+    significance: float = 0.01
     times: str = "auto"
     time_threshold: float = 0.2
     time_spread: float = 3.0

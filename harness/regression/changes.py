@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.regression.check import Check
 from harness.regression.likeness import changed_settings, lost, unlike
 from harness.regression.snapshot import Snapshot
-from harness.regression.words import change, figure_name, shown, values
+from harness.regression.words import change, figure_name, values
 
 
 def change_lines(old: Snapshot | None, new: Snapshot, checks: Sequence[Check]) -> list[str]:
@@ -24,10 +24,10 @@ def change_lines(old: Snapshot | None, new: Snapshot, checks: Sequence[Check]) -
     if old is None:
         return [f"new: {_main_values(new)}"]
     return [
-        *(f"fewer: {what} are in the baseline no more" for what in lost(old, new)),
+        *(f"fewer: the baseline no longer has {what}" for what in lost(old, new)),
         *(f"other: {what}" for what in unlike(old, new)),
         *(f"setting: {line}" for line in changed_settings(old, new)),
-        *(_moved(check) for check in shown(checks) if check.baseline != check.value),
+        *(_moved(check) for check in checks if check.baseline != check.value),
     ]
 
 

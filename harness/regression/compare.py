@@ -36,7 +36,7 @@ def compare(pairs: Sequence[tuple[Snapshot, Snapshot]], rule: QualityRule) -> li
         for number, (_, _, before, now) in enumerate(places)
         for metric, score in before.scores.items()
     ]
-    p_values = paired_p([(before, now) for _, _, before, now in scores])
+    p_values = paired_p([(before, now) for *_, before, now in scores], rule.significance)
     checks: list[list[Check]] = [[] for _ in places]
     for (number, metric, before, after), p in zip(scores, p_values, strict=True):
         snapshot, place, *_ = places[number]

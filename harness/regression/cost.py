@@ -18,6 +18,6 @@ def judge_cost(before: float | None, now: float | None) -> Verdict:
         if before is now:
             return Verdict.EQUAL
         return Verdict.BETTER if before is None else Verdict.REGRESSION
-    if math.isclose(before, now, rel_tol=1e-12):
+    if math.isclose(before, now, rel_tol=1e-13):
         return Verdict.EQUAL
     return Verdict.REGRESSION if now > before else Verdict.BETTER

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import groupby
 
 from harness.regression.check import Check
 from harness.regression.table import COLUMNS, row
-from harness.regression.words import alarm_line, shown, summary
+from harness.regression.words import alarm_line, summary, tables
 from harness.text import printable
 
 _MARKUP = re.compile(r"[\\`*\[\]|~#]|(?<![^\W_])_|_(?![^\W_])")
@@ -26,7 +25,7 @@ def markdown_text(checks: Sequence[Check], notes: Sequence[str]) -> str:
     alarms = [f"- regression: {escaped(alarm_line(check))}" for check in checks if check.alarms]
     if alarms:
         parts.append("\n".join(alarms))
-    for (task, place), group in groupby(shown(checks), key=lambda c: (c.system.task, c.place)):
+    for (task, place), group in tables(checks).items():
         rules = ["---:" if name in _FIGURES else "---" for name in COLUMNS]
         lines = [_line(COLUMNS), _line(rules)]
         lines += [_line([_cell(cell, check) for cell in row(check)]) for check in group]

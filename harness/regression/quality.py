@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from harness.regression.check import Verdict
 from harness.regression.snapshot import Score
+from harness.statistics.bootstrap import RESAMPLES
 from harness.statistics.significance import holm, paired_randomisation
 
 ERRORS = frozenset(("mse", "mae", "rmse"))  # metrics of which less is better
@@ -31,8 +32,9 @@ class QualityRule:
 
     The same configuration on the same data has the same scores; other batches and threads only
     round differently, so that documents whose scores nearly tie change places, in a few queries
-    and in either direction. That stays far below the tolerance, the test does not call it
-    significant, and the floor catches what it might by chance.
+    and in either direction. That stays far below the tolerance; of n queries that moved even all
+    falls together have p = 2/2ⁿ, so that fewer than eight are never significant by default; and
+    the floor catches what the test would call significant by chance.
 
     Attributes:
         tolerance: The largest fall that may pass, in the metric's units.
@@ -43,8 +45,8 @@ class QualityRule:
 
     tolerance: float = 0.005
     tolerances: Mapping[str, float] = field(default_factory=dict)
-    noise_floor: float = 0.0005
-    significance: float = 0.05
+    noise_floor: float = 0.001
+    significance: float = 0.01
 
     def allowed(self, metric: str) -> float:
         """The tolerance of a metric."""
@@ -74,13 +76,15 @@ class QualityRule:
         return Verdict.WITHIN
 
 
-def paired_p(pairs: Sequence[tuple[Score, Score]]) -> list[float | None]:
+def paired_p(pairs: Sequence[tuple[Score, Score]], significance: float) -> list[float | None]:
     """Holm-corrected p-values of no difference, of one family; None where queries are not the same.
 
     Args:
         pairs: A metric before and now.
+        significance: The corrected p that must be within reach, by so many resamples.
     """
-    raw = [_p(before, now) for before, now in pairs]
+    resamples = max(RESAMPLES, math.ceil(2 * len(pairs) / significance))
+    raw = [_p(before, now, resamples) for before, now in pairs]
     known = [p for p in raw if p is not None]
     corrected = iter(holm(np.array(known)).tolist())
     return [None if p is None else next(corrected) for p in raw]
@@ -97,12 +101,14 @@ def differences(before: Score, now: Score) -> NDArray[np.float64] | None:
     return np.array([now.queries[query] - before.queries[query] for query in ids])
 
 
-def _p(before: Score, now: Score) -> float | None:
+def _p(before: Score, now: Score, resamples: int) -> float | None:
     found = differences(before, now)
     if found is None:
         return None
     moved = found[found != 0]  # a query that stayed adds nothing to any assignment of signs
-    return paired_randomisation(moved, np.zeros_like(moved)) if len(moved) else 1.0
+    if not len(moved):
+        return 1.0
+    return paired_randomisation(moved, np.zeros_like(moved), resamples=resamples)
 
 
 def _above(fell: float, limit: float) -> bool:

@@ -17,7 +17,7 @@ from harness.text import listed
 if TYPE_CHECKING:
     from harness.evaluation.rows import ResultRow
 
-_NOT_RUN = "this run has no such mode, model or task"
+_NOT_RUN = "not in this run, or not finished by it"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def report_on(matches: Matches, rule: QualityRule) -> Report:
         notes.append(f"{phrase} ({listed(modes)})")
     if matches.unused:
         named = listed([str(system) for system in matches.unused])
-        notes.append(f"not compared, {_NOT_RUN}: {named}")
+        notes.append(f"baselines {_NOT_RUN}: {named}")
     return Report(
         compare(matches.pairs, rule), [(system, _NOT_RUN) for system in matches.unused], notes
     )
@@ -56,26 +56,31 @@ def report_on(matches: Matches, rule: QualityRule) -> Report:
 def older_results(
     rows: Iterable[ResultRow], *, commit: str, computed: int, texts_read: int
 ) -> list[str]:
-    """What was not computed by this code, and so cannot show what it does.
+    """What may be another code's and so cannot show what this one does.
 
     Args:
         rows: The run's figures.
-        commit: Of the code, as rows have it; empty when unknown.
+        commit: Of the code, as rows have it: empty when unknown, with `+` when it was changed, so
+            that nobody knows whether what was kept is of the same code.
         computed: (task, mode) pairs that this run evaluated.
         texts_read: Texts whose embeddings the store had.
     """
+    certain = commit and not commit.endswith("+")
+    kept = [
+        row.commit or "an unknown commit"
+        for row in rows
+        if row.kept and row.main and not (certain and row.commit == commit)
+    ]
     notes = []
-    others = sorted({row.commit for row in rows if row.kept and row.main and row.commit != commit})
-    if others:
-        kept = sum(row.kept and row.main and row.commit != commit for row in rows)
+    if kept:
         notes.append(
-            f"{kept} results were kept and are of commit {listed(others)}, not of this code; "
-            "results_dir=NEW store_dir=NEW computes them"
+            f"{len(kept)} results were kept, computed at {listed(sorted(set(kept)))}; what code "
+            "that has changed since does is seen with results_dir=NEW store_dir=NEW"
         )
     if computed and texts_read:
         notes.append(
-            f"the embeddings of {texts_read:,} texts were in the store, whoever computed them; "
-            "store_dir=NEW encodes with this code"
+            f"the embeddings of {texts_read:,} texts were in the store, whichever code computed "
+            "them; store_dir=NEW encodes with this one"
         )
     return notes
 

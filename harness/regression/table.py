@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 
 from rich import box
 from rich.console import Console
@@ -11,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.regression.check import Check
-from harness.regression.words import allowed, change, figure_name, p_text, shown, values
+from harness.regression.words import allowed, change, figure_name, p_text, tables, values
 from harness.text import printable
 
 COLUMNS = ("mode", "figure", "baseline", "now", "change", "allowed", "p", "verdict")
@@ -20,7 +19,7 @@ _TEXT = ("mode", "figure", "verdict")
 
 def print_checks(console: Console, checks: Sequence[Check]) -> None:
     """Print one table a task, split and subset; figures of cost and time only where they moved."""
-    for (task, place), group in groupby(shown(checks), key=lambda c: (c.system.task, c.place)):
+    for (task, place), group in tables(checks).items():
         split, _, subset = place.partition("/")
         console.print(Text(printable(f"{task} ({split}, {subset})"), style="italic"))
         table = Table(box=box.SIMPLE_HEAD)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.regression.check import Check
+from harness.regression.check import Check, Verdict
 from harness.text import printable
 
 ABSENT = "-"
@@ -86,9 +86,13 @@ def summary(checks: Sequence[Check]) -> str:
     return f"{of}: {alarms:,} regressions" if alarms != 1 else f"{of}: 1 regression"
 
 
-def shown(checks: Sequence[Check]) -> list[Check]:
-    """The checks that a table shows: quality always, all else where it moved."""
-    return [check for check in checks if check.kind == "quality" or check.verdict != "equal"]
+def tables(checks: Sequence[Check]) -> dict[tuple[str, str], list[Check]]:
+    """The checks that tables show, by task and place: quality always, all else where it moved."""
+    found: dict[tuple[str, str], list[Check]] = {}
+    for check in checks:
+        if check.kind == "quality" or check.verdict != Verdict.EQUAL:
+            found.setdefault((check.system.task, check.place), []).append(check)
+    return found
 
 
 def _usual(kind: str, value: float | None) -> str:
