@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from harness.reporting.assessment import Assessment, Share, assess
+from harness.reporting.assessment import Assessed, Assessment, Share, assess
 from harness.reporting.collect import Entry
 from harness.reporting.overall import Overall, OverallSums
 from harness.reporting.systems import System, TaskPlace, systems_of
@@ -77,11 +80,10 @@ def standings(
     }
     found: dict[tuple[int, TaskPlace], Assessment] = {}
     faults: list[str] = []
-    for place in places:
-        assessed = assess(
-            systems, place, faults=faults, threshold=threshold, resamples=resamples, seed=seed
-        )
-        found |= {(number, place): one for number, one in assessed.assessments.items()}
+    for assessed in _assessed(
+        systems, places, faults=faults, threshold=threshold, resamples=resamples, seed=seed
+    ):
+        found |= {(number, assessed.place): one for number, one in assessed.assessments.items()}
         for one in sums.values():
             one.add(assessed)
     overall = {tab: one.overall(threshold=threshold) for tab, one in sums.items()}
@@ -96,6 +98,20 @@ def standings(
         threshold=threshold,
         faults=faults,
     )
+
+
+def _assessed(
+    systems: Sequence[System], places: Sequence[TaskPlace], **given: Any
+) -> Iterator[Assessed]:
+    """The places one after the other, some at a time: each holds its resamples.
+
+    A thread each, since their products are too small to be shared out well.
+    """
+    threads = os.cpu_count() or 1
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(places), threads):
+            few = places[start : start + threads]
+            yield from pool.map(lambda place: assess(systems, place, **given), few)
 
 
 def _type_of(systems: Sequence[System], place: TaskPlace) -> str:
