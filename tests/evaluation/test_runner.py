@@ -231,6 +231,8 @@ def test_results_are_strict_json_with_everything_beside_them(tiny_config, tmp_pa
             "per_query.parquet",
             "qrels.parquet",
             "rankings.parquet",
+            "texts.parquet",
+            *(["explanations.parquet"] if result.parent.name.startswith("aligned_sparse") else []),
         }
         config = yaml.safe_load((result.with_suffix("") / "config.yaml").read_text())
         assert config["model"]["max_length"] == 48
