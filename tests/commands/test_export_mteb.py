@@ -1,5 +1,6 @@
 """`harness export format=mteb` as a user runs it, from a run to mteb's own submission."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from mteb.results import TaskResult
 
 from harness.cli import _main
 from harness.config import ModelConfig
+from harness.embedding.locate import locate
 from harness.embedding.model import EmbeddingModel
 from tests.evaluation.conftest import DOCUMENTS, QUERIES, write_folder
 from tests.reporting.mteb_repository import BGE, COMMIT, faults, files, write
@@ -47,27 +49,54 @@ def bge(hub, tiny_bert, tmp_path):
     return hub(BGE, content, commit=COMMIT)
 
 
-@pytest.fixture
-def scidocs(monkeypatch):
-    """mteb's SCIDOCS with the toy collection in the place of its data."""
+def loads(places):
+    """A `load_data` of mteb's that gives collections by subset and split."""
 
-    def load(task):
-        corpus = [{"id": name, "title": title, "text": text} for name, title, text in DOCUMENTS]
-        queries = [{"id": name, "text": text} for name, text, _ in QUERIES]
+    def load(task, **_):
         task.dataset = {
-            "default": {
-                "test": {
+            subset: {
+                split: {
                     "corpus": datasets.Dataset.from_list(corpus),
                     "queries": datasets.Dataset.from_list(queries),
-                    "relevant_docs": {name: dict(grades) for name, _, grades in QUERIES},
+                    "relevant_docs": qrels,
                     "top_ranked": None,
                 }
+                for split, (corpus, queries, qrels) in splits.items()
             }
+            for subset, splits in places.items()
         }
         task.data_loaded = True
 
+    return load
+
+
+def read_collection(folder):
+    """Corpus, queries that are judged and judgements of a BEIR folder."""
+    corpus, queries = (
+        [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
+        for name in ("corpus", "queries")
+    )
+    qrels = {}
+    for line in (folder / "qrels" / "test.tsv").read_text().splitlines()[1:]:
+        query, document, grade = line.split("\t")
+        qrels.setdefault(query, {})[document] = int(grade)
+    return (
+        [{"id": d["_id"], "title": d.get("title", ""), "text": d["text"]} for d in corpus],
+        [{"id": q["_id"], "text": q["text"]} for q in queries if q["_id"] in qrels],
+        qrels,
+    )
+
+
+@pytest.fixture
+def scidocs(monkeypatch):
+    """mteb's SCIDOCS with the toy collection in the place of its data."""
+    collection = (
+        [{"id": name, "title": title, "text": text} for name, title, text in DOCUMENTS],
+        [{"id": name, "text": text} for name, text, _ in QUERIES],
+        {name: dict(grades) for name, _, grades in QUERIES},
+    )
     task = type(mteb.get_task("SCIDOCS"))
-    monkeypatch.setattr(task, "load_data", load)
+    monkeypatch.setattr(task, "load_data", loads({"default": {"test": collection}}))
     monkeypatch.setattr(task, "unload_data", lambda task: None)
 
 
@@ -238,3 +267,47 @@ def test_refusals(command, tmp_path):
     assert command("export", "format=mteb", "task=SciFact")[2] == [
         "harness: task=SciFact has no results; those that have: SCIDOCS"
     ]
+
+
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+MINILM_COMMIT = "8b3219a92973c328a8e22fadcfa821b5dc75636a"
+
+
+@pytest.mark.slow
+def test_the_official_file_of_the_real_model(command, hub, minilm, shared, tmp_path, monkeypatch):
+    """MiniLM on XQuAD in English: the official file, made by mteb 1, key by key and score by score.
+
+    Its weights stand in the hub cache at the commit that mteb implements; of the subsets only that
+    one is asked for.
+    """
+    folder = locate(minilm.path, setting="model.path")
+    content = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    hub(MINILM, content, commit=MINILM_COMMIT)
+    task = type(mteb.get_task("XQuADRetrieval"))
+    collection = read_collection(shared / "data" / "beir" / "xquad-en")
+    monkeypatch.setattr(task, "load_data", loads({"en": {"validation": collection}}))
+    monkeypatch.setattr(task, "unload_data", lambda task: None)
+    model = ("model=hf", f"model.name={MINILM}", f"model.revision={MINILM_COMMIT}")
+    settings = ("tasks.names=[XQuADRetrieval/en]", "tasks.path=null", "store_dir=store")
+    run = ("run", *model, *settings, "cost=off", "backend.device=cpu", "retrieval=[dense]")
+    assert command(*run)[0] == 0
+    place = f"results/sentence-transformers__all-MiniLM-L6-v2/{MINILM_COMMIT}/XQuADRetrieval.json"
+    assert command("export", "format=mteb")[1] == [f"mteb/{place}"]
+    published = shared / "data" / "published" / place.removeprefix("results/")
+    ours, theirs = (TaskResult.from_disk(path) for path in (tmp_path / "mteb" / place, published))
+    assert ours.task_name == theirs.task_name  # mteb has since moved the data set
+    (score,) = ours.scores["validation"]
+    (official,) = (one for one in theirs.scores["validation"] if one["hf_subset"] == "en")
+    assert official.keys() <= score.keys()
+    differing = [
+        metric
+        for metric, value in official.items()
+        if isinstance(value, float) and not metric.startswith("nauc")
+        if score[metric] != pytest.approx(value, abs=0.002)
+    ]
+    assert differing == []
+    assert official["languages"] == score["languages"]
