@@ -102,7 +102,7 @@ class BudgetMemory:
             budget = read_json(self.path).get("token_budget")
         except BadInputError:
             return None  # no score depends on it, so it is found anew
-        return budget if isinstance(budget, int) and budget > 0 else None
+        return budget if type(budget) is int and budget > 0 else None
 
     def write(self, budget: TokenBudget) -> None:
         """Remember what was chosen; a folder that cannot be written to is told, and that is all."""

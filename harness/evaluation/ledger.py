@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _PACKAGES = (
     *("harness", "torch", "transformers", "mteb", "bm25s", "numpy", "scipy", "scikit-learn"),
-    "pytrec_eval",
+    *("pytrec_eval-terrier", "numba", "faiss-cpu", "pyseismic-lsr", "peft"),
 )
 
 

@@ -50,7 +50,7 @@ class SearchWork:
 
 
 class Retriever(Protocol):
-    """Indexes a corpus and ranks it for queries; exact, with ties by document id.
+    """Indexes a corpus and ranks it for queries, ties by document id; exact, or with its recall.
 
     `tokenise` and `encode` do for queries what `search` would otherwise do on demand, so that the
     three can be timed apart.

@@ -192,6 +192,7 @@ class TestBudgetMemory:
             *(b"", b"{", b"\xff\xfe", b"[]", b"null", b"{}"),
             *(b'{"token_budget": "9"}', b'{"token_budget": 0}', b'{"token_budget": -3}'),
             *(b'{"token_budget": 9.5}', b'{"token_budget": null}', b'{"budget": 9}'),
+            b'{"token_budget": true}',
         ],
     )
     def test_a_file_that_says_no_budget(self, memory, settled, content):
