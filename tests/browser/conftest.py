@@ -83,6 +83,13 @@ def opened_once(chromium, folder):
         yield open_page
 
 
+@pytest.fixture(scope="session")
+def still(chromium, folder):
+    """The board, for tests that look and leave it as it is."""
+    with pages(chromium, folder) as open_page:
+        yield open_page()
+
+
 def _allowed(url, troubles):
     if urlsplit(url).scheme not in ("file", "data"):
         troubles.append(f"request: {url[:100]}")

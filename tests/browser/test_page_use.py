@@ -41,9 +41,8 @@ def test_the_first_tab_stop_skips_to_the_tables(opened):
     assert page.url.endswith("#main")
 
 
-def test_every_control_has_a_name(opened):
-    page = opened()
-    nameless = page.evaluate(
+def test_every_control_has_a_name(still):
+    nameless = still.evaluate(
         """[...document.querySelectorAll("button, input, select, a, [tabindex='0']")]
           .filter((each) => each.checkVisibility() && !(each.labels?.length || each.ariaLabel ||
             each.textContent.trim() || each.dataset.title)).map((each) => each.outerHTML)"""

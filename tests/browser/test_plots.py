@@ -1,9 +1,8 @@
 from tests.browser.reading import hover, label, points, until
 
 
-def test_the_label_of_a_point_shows_all_of_its_figures(opened):
-    page = opened()
-    assert hover(page, "pareto", "dense") == [
+def test_the_label_of_a_point_shows_all_of_its_figures(still):
+    assert hover(still, "pareto", "dense") == [
         "dense",
         "McGill-NLP/LLM2Vec-Mistral-7B-Instruct-v2-mntp",
         "last token pooling, ≤256 tokens",
@@ -36,9 +35,8 @@ def test_plots_show_what_the_table_does_and_what_is_ticked(opened):
     assert page.evaluate("document.getElementById('map').data[0].z.length") == 2
 
 
-def test_the_front_goes_up_with_the_cost(opened):
-    page = opened()
-    front = page.evaluate(
+def test_the_front_goes_up_with_the_cost(still):
+    front = still.evaluate(
         "(({ x, y }) => [x, y])(document.getElementById('pareto').data[0])",
     )
     assert front == [
@@ -60,9 +58,8 @@ def test_a_task_has_intervals_and_other_costs_an_axis(opened):
     assert page.locator("#pareto .ytitle").text_content() == "nDCG@10"
 
 
-def test_the_ratio_plot_has_interval_threshold_and_verdict(opened):
-    page = opened()
-    trace, shapes = page.evaluate(
+def test_the_ratio_plot_has_interval_threshold_and_verdict(still):
+    trace, shapes = still.evaluate(
         "(({ data, layout }) => [data[0], layout.shapes])(document.getElementById('ratio'))"
     )
     assert trace["name"] == "reached"
@@ -106,3 +103,10 @@ def test_a_plot_zooms_and_comes_back(opened):
     until(page, f"{read}[1] < {whole[1]}")
     page.locator("#pareto .modebar-btn[data-title='Reset axes']").click()
     until(page, f"Math.abs({read}[1] - {whole[1]}) < 1e-9")
+
+
+def test_no_button_sends_figures_away(still):
+    buttons = still.evaluate(
+        "[...document.querySelectorAll('.modebar-btn')].map((button) => button.dataset.title)"
+    )
+    assert buttons == ["Zoom", "Pan", "Zoom in", "Zoom out", "Reset axes"] * 2

@@ -12,9 +12,8 @@ def shown(page):
     return column(page, OVERALL, "system")
 
 
-def test_systems_stand_by_mean_and_those_that_lack_a_task_last(opened):
-    page = opened()
-    assert shown(page) == [
+def test_systems_stand_by_mean_and_those_that_lack_a_task_last(still):
+    assert shown(still) == [
         ("hybrid", LLM2VEC),
         ("hybrid", MINILM),
         ("dense", LLM2VEC),
@@ -23,8 +22,8 @@ def test_systems_stand_by_mean_and_those_that_lack_a_task_last(opened):
         ("aligned_sparse", MINILM),
         *LAST,
     ]
-    assert column(page, OVERALL, "value") == [*MEANS, "–", "–", "–", "–"]
-    notes = page.locator(f"{OVERALL} td.value .note").all_inner_texts()
+    assert column(still, OVERALL, "value") == [*MEANS, "–", "–", "–", "–"]
+    notes = still.locator(f"{OVERALL} td.value .note").all_inner_texts()
     assert notes == ["5 of 6 tasks", "5 of 6 tasks", "5 of 6 tasks", "4 of 6 tasks"]
 
 

@@ -33,7 +33,8 @@ const plot = () => {
   const { left } = drawPareto($("pareto"), source, some, $("cost").value);
   $("pareto-note").textContent = [
     source.rows.some((row) => ends(cellAt(source, row, "value").note)) ? "Bars are 95 % intervals." : "",
-    "Dotted: the Pareto front of all systems. Drag to zoom, double-click for all.",
+    "Dotted: the Pareto front of all systems.",
+    narrow() ? "" : "Drag to zoom, double-click for all.",
     left.length ? `Not drawn, for want of a value or of a cost above 0: ${named(left.map(({ row }) => row))}.` : "",
   ].filter(Boolean).join(" ");
   const ratios = drawRatio($("ratio"), tab, rows);

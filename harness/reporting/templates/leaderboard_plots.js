@@ -39,12 +39,14 @@ const layoutOf = (height, more) => {
     height,
     font: { family, size: 13, color: ink },
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    margin: { l: 8, r: 8, t: 8, b: 8 },
+    margin: { l: 8, r: 8, t: narrow() ? 36 : 8, b: 8 },
     hoverlabel: {
       align: "left", bgcolor: colour("--page"), bordercolor: colour("--soft"),
       font: { color: ink, size: 13, family },
     },
-    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
+    legend: narrow()
+      ? { orientation: "h", x: 0, y: -0.25, yanchor: "top" }
+      : { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
     modebar: {
       bgcolor: "rgba(0,0,0,0)", color: colour("--soft"), activecolor: ink, orientation: "h",
     },
@@ -62,7 +64,10 @@ const titled = (text) => ({ text: plain(text), font: { size: 13 } });
 const draw = (place, traces, layout) =>
   Plotly.react(place, traces, layout, {
     responsive: true, displaylogo: false, scrollZoom: false,
-    modeBarButtonsToRemove: ["toImage", "select2d", "lasso2d", "autoScale2d"],
+    displayModeBar: layout.showlegend && (narrow() || "hover"), // a finger cannot hover
+    // These buttons and no others: one of plotly.js' own sends the figures to its makers.
+    modeBarButtons: [["zoom2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]],
+    showSendToCloud: false, plotlyServerURL: "",
   });
 
 const columnPlace = (section, key) => section.columns.findIndex((column) => column.key === key);
