@@ -6,10 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ranx.statistical_tests import fisher_randomization_test, paired_student_t_test
 from scipy.stats import bootstrap, permutation_test
 
 from harness.statistics.bootstrap import paired_interval
-from harness.statistics.significance import holm, paired_randomisation
+from harness.statistics.ranks import groups
+from harness.statistics.significance import (
+    holm,
+    paired_randomisation,
+    randomisation,
+    stratified_randomisation,
+)
 
 
 def exact_p(first, second):
@@ -191,3 +198,59 @@ def test_the_interval_scales_with_its_numerator(seed, factor):
     assert low <= high
     scaled = paired_interval(above * factor, below, resamples=300)
     assert scaled == pytest.approx((low * factor, high * factor))
+
+
+# Several systems and tasks at once, and other libraries.
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.02, 0.05, 0.1])
+def test_randomisation_nears_ranx_s(shift):
+    """Fisher's test of ranx, on scores of 60 queries; each draws its own assignments."""
+    rng = np.random.default_rng(7)
+    first = rng.beta(0.6, 0.5, 60)
+    second = np.clip(first + rng.normal(shift, 0.2, 60), 0, 1)
+    expected, _ = fisher_randomization_test(first, second, n_permutations=20_000)
+    found = paired_randomisation(first, second, resamples=20_000)
+    spread = np.sqrt(2 * max(expected * (1 - expected), 1e-4) / 20_000)
+    assert found == pytest.approx(expected, abs=5 * spread)
+
+
+def test_groups_by_the_t_test_use_what_ranx_does():
+    rng = np.random.default_rng(8)
+    values = rng.random((50, 2))
+    p, _ = paired_student_t_test(values[:, 0], values[:, 1])
+    covariance = np.cov(values, rowvar=False) / 50
+    means = values.mean(axis=0)
+    apart, together = (groups(means, covariance, 49, level=p * x) for x in (1.001, 0.999))
+    assert sorted(apart.tolist()) == [0, 1]
+    assert together.tolist() == [0, 0]
+
+
+def test_systems_are_tested_as_if_alone():
+    rng = np.random.default_rng(9)
+    values = rng.random((40, 3))
+    differences = values[:, 1:] - values[:, :1]
+    alone = [paired_randomisation(values[:, n], values[:, 0], seed=5) for n in (1, 2)]
+    np.testing.assert_allclose(randomisation(differences, seed=5), alone, atol=2e-4)
+
+
+def test_strata_by_hand():
+    """Tasks of one and of two queries weigh alike: the differences are 2, and 1 and 3 halved.
+
+    Of the 8 assignments of signs to 2, 0.5 and 1.5 two sum to 4 in size; the others to 3, 1 or 0.
+    """
+    strata = [np.array([[2.0]]), np.array([[1.0], [3.0]])]
+    found = stratified_randomisation(strata, resamples=40_000)
+    assert found == pytest.approx(0.25, abs=0.015)
+    sums = sorted(
+        abs(a * 2 + b * 0.5 + c * 1.5) for a, b, c in itertools.product((1, -1), repeat=3)
+    )
+    assert sums == [0, 0, 1, 1, 3, 3, 4, 4]
+
+
+def test_strata_of_weight_0_do_not_count():
+    rng = np.random.default_rng(10)
+    one, other = rng.normal(0.2, 0.5, (30, 1)), rng.normal(-5, 0.1, (30, 1))
+    found = stratified_randomisation([one, other], weights=[1.0, 0.0], resamples=20_000)
+    expected = randomisation(one, resamples=20_000)
+    assert found == pytest.approx(expected, abs=0.02)
