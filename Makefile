@@ -1,5 +1,7 @@
 # make demo: set up and run the main job. make test: set up and run the tests. make bench: set up and
 # run the benchmarks.
+# make leaderboards: what leaderboards/ holds in the repository, from the embedded task and from two
+# public collections at hand (DATA), beside official results.
 # TORCH=cpu or TORCH=cuda chooses torch's build; by default a machine with an NVIDIA GPU gets CUDA.
 
 PYTHON ?= python3
@@ -8,7 +10,7 @@ PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check
 TORCH_VERSION := 2.13.0
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test check bench setup clean
+.PHONY: demo test check bench leaderboards setup clean
 
 demo: setup
 	.venv/bin/harness run
@@ -30,6 +32,17 @@ bench: setup
 	.venv/bin/python -m pytest -m slow tests/benchmarks --benchmark-only --benchmark-autosave \
 		--benchmark-json=.benchmarks/latest.json 1>&2
 	@.venv/bin/python tests/benchmarks/summary.py .benchmarks/latest.json --figure $(FIGURE)
+
+DATA ?= ../shared/data
+LEADERBOARD := store_dir=.harness/store results_dir=.harness/leaderboard
+COLLECTIONS := tasks=folder 'tasks.path=[$(DATA)/beir/scifact,$(DATA)/beir/xquad-en]'
+leaderboards: setup
+	.venv/bin/harness run $(LEADERBOARD)
+	.venv/bin/harness run $(LEADERBOARD) $(COLLECTIONS)
+	.venv/bin/harness run -m $(LEADERBOARD) experiment=aligned_words,aligned_paper
+	.venv/bin/harness run -m $(LEADERBOARD) $(COLLECTIONS) experiment=aligned_words,aligned_paper
+	.venv/bin/harness report results_dir=.harness/leaderboard leaderboards_dir=leaderboards \
+		published=$(DATA)/published published_models=all
 
 setup: .venv/.ready
 

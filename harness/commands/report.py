@@ -35,6 +35,7 @@ def report(settings: DictConfig) -> int:
     from harness.reporting.leaderboard import leaderboard
     from harness.reporting.published import print_published
     from harness.reporting.tidy import TidyResults
+    from harness.reporting.verdicts import print_verdicts
 
     tidy = TidyResults(Path(config.results_dir))
     collection = collect(Path(config.results_dir), each=tidy.add)
@@ -60,6 +61,7 @@ def report(settings: DictConfig) -> int:
             f"leaderboards_dir={folder} cannot be written ({error.strerror}); name another folder "
             "with leaderboards_dir=DIR"
         ) from error
+    print_verdicts(found.standings, found.boards)
     faults += collection.unreadable
     for line in dict.fromkeys(faults):
         say(f"left out: {line}")
