@@ -118,6 +118,7 @@ const start = async () => {
   for (const id of ["quality", "cost", "heat"]) $(id).addEventListener("change", plot);
   tell();
   select(0, false);
+  await new Promise((painted) => requestAnimationFrame(() => setTimeout(painted)));
   await run("packed-plots");
   for (const id of ["pareto", "ratio"]) walk($(id));
   addEventListener("resize", () => requestAnimationFrame(plot));

@@ -11,6 +11,7 @@ const VERDICTS = {
   "no verdict": ["--soft", "circle-open"],
 };
 const MOST_LINES = 60; // of the plots with a line a system
+const MOST_TEXTS = 1200; // in cells of the heat map, which take longest to draw
 const COSTS = { query_flops: "~s", latency_p50_ms: "~g", index_bytes: "" };
 
 const plain = (text) =>
@@ -247,7 +248,8 @@ const drawMap = (place, tasks, order, key) => {
     {
       ...usual, z: grid((cell) => number(cell.text)), hoverongaps: false,
       colorscale: [[0, colour("--heat-low")], [1, colour("--heat-high")]],
-      texttemplate: "%{text}", textfont: { size: 12, color: ink },
+      ...(systems.length * tasks.length <= MOST_TEXTS ? { texttemplate: "%{text}" } : {}),
+      textfont: { size: 12, color: ink },
     },
     {
       ...usual, z: absent, colorscale: flat("--hover"), hoverongaps: false,
