@@ -217,8 +217,8 @@ class TransformersBackend:
         self._told = True
         if (fastest := fastest_dtype(self.device)) != self.dtype:
             say(
-                f"this processor multiplies {fastest} several times as fast as {self.dtype}: "
-                "backend=fast uses it; scores then differ in the third decimal"
+                f"this processor has instructions for {fastest}, two to five times as fast as "
+                f"{self.dtype}: backend=fast uses them; scores then differ in the third decimal"
             )
 
     def _computed(self, lengths: NDArray[np.int64]) -> int:
