@@ -172,7 +172,7 @@ def test_completion(harness, monkeypatch):
         return harness("-sc", "query=bash")[1].split()
 
     assert complete("harness ") == list(COMMANDS)
-    assert complete("harness re") == ["report"]
+    assert complete("harness re") == ["regress", "report"]
     assert complete("harness run head=") == [
         f"head={name}"
         for name in (

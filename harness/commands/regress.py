@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness.evaluation.runner import RunOutcome
     from harness.regression.quality import QualityRule
     from harness.regression.report import Report
+    from harness.regression.snapshot import Snapshot
 
 
 def regress(settings: DictConfig) -> int:
@@ -53,10 +54,9 @@ def _compare(config: RegressConfig) -> int:
     ]
     run = run_snapshots(rows, Path(config.results_dir), metrics=metrics)
     matches = match(baselines, run, asked=config.metrics)
-    report = report_on(matches, _rule(config))
+    report = report_on(matches, _rule(config), cost_tolerance=config.cost_tolerance)
     if line := refusal(matches):
-        others = f"; {len(report.alarms)} regressions in what can be compared" * bool(report.checks)
-        raise BadInputError(line + others)
+        raise BadInputError(f"{line}; what can be compared: {summary(report.checks)}")
     checks, notes = latencies.compare(run)
     report.checks.extend(checks)
     report.notes.extend([*notes, *older_results(rows, **_origin(evaluation.outcome))])
@@ -79,6 +79,7 @@ def _update(config: RegressConfig) -> int:
     from harness.regression.compare import compare
     from harness.regression.current import run_snapshots
     from harness.regression.timed import LatencyBaseline
+    from harness.regression.words import counted
 
     folder = Path(config.baselines_dir)
     latencies = LatencyBaseline(config)
@@ -99,11 +100,11 @@ def _update(config: RegressConfig) -> int:
         if path not in own:
             say(f"left as it is, this run has nothing for it: {path}")
     status = conclude(config, evaluation)
-    say(f"{written} baselines written, {len(run) - written} unchanged: {folder}")
+    say(f"{counted(written, 'baseline')} written, {len(run) - written:,} unchanged: {folder}")
     return status
 
 
-def _old(path: Path) -> tuple[Any, list[str]]:
+def _old(path: Path) -> tuple[Snapshot | None, list[str]]:
     """The baseline that is there, and a line where it cannot be read."""
     from harness.regression.baselines import read_baseline
 

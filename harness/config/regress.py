@@ -20,6 +20,7 @@ class RegressConfig(RunConfig):
         tolerances: Metric to its own tolerance; None for none.
         noise_floor: A fall up to this is rounding, whatever the paired test says.
         significance: Largest corrected p of the paired test that counts as significant.
+        cost_tolerance: The largest rise of a counted cost that may pass, as a share.
         times: `auto` compares latencies where this hardware has a time baseline, `measure` also
             makes one with `update`, `skip` leaves times alone.
         time_threshold: The largest rise of a median latency that may pass, as a share.
@@ -34,6 +35,7 @@ class RegressConfig(RunConfig):
     tolerances: dict[str, Any] | None = None
     noise_floor: float = 0.001
     significance: float = 0.01
+    cost_tolerance: float = 0.0
     times: str = "auto"
     time_threshold: float = 0.2
     time_spread: float = 3.0
@@ -44,7 +46,7 @@ class RegressConfig(RunConfig):
     def __post_init__(self) -> None:
         """See `RunConfig`."""
         super().__post_init__()
-        for name in ("tolerance", "noise_floor", "time_threshold", "time_spread"):
+        for name in ("tolerance", "noise_floor", "cost_tolerance", "time_threshold", "time_spread"):
             at_least(name, getattr(self, name), 0)
         for metric, tolerance in (self.tolerances or {}).items():
             require(

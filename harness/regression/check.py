@@ -29,7 +29,7 @@ class Check:
         figure: The metric, or the figure's name in a cost record, or `latency`.
         baseline: Its value in the baseline, seconds for a time.
         value: Its value in the run.
-        allowed: How much worse it may be, in its own units; for a time as a share.
+        allowed: How much worse it may be: in its own units for quality, else as a share.
         p: Corrected p of no difference over the queries; None without such a test.
         verdict: What is thought of it.
         remark: What else tells how it came about; empty for nothing.

@@ -14,12 +14,15 @@ from harness.regression.snapshot import COST_FIGURES, PlaceFigures, Score, Snaps
 _NO_SCORE = Score(None, {})
 
 
-def compare(pairs: Sequence[tuple[Snapshot, Snapshot]], rule: QualityRule) -> list[Check]:
+def compare(
+    pairs: Sequence[tuple[Snapshot, Snapshot]], rule: QualityRule, *, cost_tolerance: float = 0.0
+) -> list[Check]:
     """Check every figure of the places that a baseline and a run share.
 
     Args:
         pairs: Baseline and run.
         rule: Judges quality; its paired tests, over all pairs, are one family.
+        cost_tolerance: See `judge_cost`.
 
     Returns:
         Pair by pair and place by place, quality before cost. What a run has and its baseline has
@@ -57,7 +60,7 @@ def compare(pairs: Sequence[tuple[Snapshot, Snapshot]], rule: QualityRule) -> li
     return [
         check
         for place_, found in zip(places, checks, strict=True)
-        for check in (*found, *_cost_checks(*place_))
+        for check in (*found, *_cost_checks(*place_, cost_tolerance))
     ]
 
 
@@ -74,7 +77,7 @@ def moved_queries(before: Score, now: Score) -> str:
 
 
 def _cost_checks(
-    snapshot: Snapshot, place: str, before: PlaceFigures, now: PlaceFigures
+    snapshot: Snapshot, place: str, before: PlaceFigures, now: PlaceFigures, allowed: float
 ) -> list[Check]:
     return [
         Check(
@@ -84,7 +87,8 @@ def _cost_checks(
             figure=name,
             baseline=before.cost[name],
             value=now.cost[name],
-            verdict=judge_cost(before.cost[name], now.cost[name]),
+            allowed=allowed,
+            verdict=judge_cost(before.cost[name], now.cost[name], allowed),
         )
         for name in COST_FIGURES
         if before.cost[name] is not None or now.cost[name] is not None

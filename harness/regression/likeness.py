@@ -62,7 +62,7 @@ def lost(baseline: Snapshot, now: Snapshot) -> list[str]:
             if after is None:
                 found.append(f"{metric} of {place}")
             elif gone := [query for query in score.queries if query not in after.queries]:
-                found.append(f"{len(gone):,} queries of {place} ({listed(gone, most=3)})")
+                found.append(f"queries of {place}: {listed(gone, most=3)}")
     return list(dict.fromkeys(found))
 
 

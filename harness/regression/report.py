@@ -12,6 +12,7 @@ from harness.regression.likeness import changed_settings, lost
 from harness.regression.matching import Matches
 from harness.regression.quality import QualityRule
 from harness.regression.snapshot import System
+from harness.regression.words import counted
 from harness.text import listed
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ class Report:
         return [check for check in self.checks if check.alarms]
 
 
-def report_on(matches: Matches, rule: QualityRule) -> Report:
-    """Compare what can be compared; name what is not, and settings that differ."""
+def report_on(matches: Matches, rule: QualityRule, *, cost_tolerance: float = 0.0) -> Report:
+    """Compare what can be compared, see `compare`; name what is not, and settings that differ."""
     notes = []
     for phrase, modes in _by_phrase(matches).items():
         notes.append(f"{phrase} ({listed(modes)})")
@@ -49,7 +50,9 @@ def report_on(matches: Matches, rule: QualityRule) -> Report:
         named = listed([str(system) for system in matches.unused])
         notes.append(f"baselines {_NOT_RUN}: {named}")
     return Report(
-        compare(matches.pairs, rule), [(system, _NOT_RUN) for system in matches.unused], notes
+        compare(matches.pairs, rule, cost_tolerance=cost_tolerance),
+        [(system, _NOT_RUN) for system in matches.unused],
+        notes,
     )
 
 
@@ -74,13 +77,13 @@ def older_results(
     notes = []
     if kept:
         notes.append(
-            f"{len(kept)} results were kept, computed at {listed(sorted(set(kept)))}; what code "
-            "that has changed since does is seen with results_dir=NEW store_dir=NEW"
+            f"kept, and computed at {listed(sorted(set(kept)))}: {counted(len(kept), 'result')}; "
+            "what code that has changed since does is seen with results_dir=NEW store_dir=NEW"
         )
     if computed and texts_read:
         notes.append(
-            f"the embeddings of {texts_read:,} texts were in the store, whichever code computed "
-            "them; store_dir=NEW encodes with this one"
+            f"read from the store, whichever code computed them: {counted(texts_read, 'embedding')}"
+            "; store_dir=NEW encodes with this one"
         )
     return notes
 

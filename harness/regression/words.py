@@ -55,7 +55,7 @@ def allowed(check: Check) -> str:
     """How much worse a figure may be."""
     if check.kind == "quality":
         return f"{check.allowed:.4f}"
-    return f"{100 * check.allowed:.0f} %" if check.kind == "time" else "0"
+    return f"{100 * check.allowed:.3g} %" if check.allowed else "0"
 
 
 def p_text(check: Check) -> str:
@@ -82,8 +82,15 @@ def summary(checks: Sequence[Check]) -> str:
     """How many checks there were, and how many of them alarm."""
     alarms = sum(check.alarms for check in checks)
     systems = len({check.system for check in checks})
-    of = f"{len(checks):,} checks of {systems:,} baselines"
-    return f"{of}: {alarms:,} regressions" if alarms != 1 else f"{of}: 1 regression"
+    return (
+        f"{counted(len(checks), 'check')} of {counted(systems, 'baseline')}: "
+        f"{counted(alarms, 'regression')}"
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, as `1 check` or `2,000 checks`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def tables(checks: Sequence[Check]) -> dict[tuple[str, str], list[Check]]:

@@ -43,6 +43,6 @@ def test_fewer_queries_places_and_metrics_are_said():
     told = lines(old, new)
     assert told[:3] == [
         "fewer: the baseline no longer has place dev/default",
-        "fewer: the baseline no longer has 1 queries of test/default (q2)",
+        "fewer: the baseline no longer has queries of test/default: q2",
         "fewer: the baseline no longer has map_at_10 of test/default",
     ]

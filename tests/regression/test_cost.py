@@ -6,6 +6,12 @@ from harness.regression.check import Verdict
 from harness.regression.cost import judge_cost
 
 
+def test_a_share_may_be_allowed():
+    assert judge_cost(1000, 1001, 0.001) is Verdict.WITHIN
+    assert judge_cost(1000, 1002, 0.001) is Verdict.REGRESSION
+    assert judge_cost(0.0, 1e-9, 0.001) is Verdict.REGRESSION
+
+
 @pytest.mark.parametrize(
     ("before", "now", "verdict"),
     [

@@ -44,15 +44,15 @@ def test_results_of_this_very_code_need_no_note():
 def test_results_that_may_be_of_other_code_are_noted():
     rows = [row(commit="abc"), row(commit="old"), row(commit="")]
     assert older_results(rows, commit="abc", computed=0, texts_read=0) == [
-        "2 results were kept, computed at an unknown commit, old; what code that has changed since "
+        "kept, and computed at an unknown commit, old: 2 results; what code that has changed since "
         "does is seen with results_dir=NEW store_dir=NEW"
     ]
     (changed,) = older_results([row(commit="abc+")], commit="abc+", computed=0, texts_read=0)
-    assert changed.startswith("1 results were kept, computed at abc+;")
+    assert changed.startswith("kept, and computed at abc+: 1 result; ")
 
 
 def test_embeddings_from_the_store_are_noted_where_they_were_used():
     assert older_results([], commit="abc", computed=2, texts_read=1500) == [
-        "the embeddings of 1,500 texts were in the store, whichever code computed them; "
+        "read from the store, whichever code computed them: 1,500 embeddings; "
         "store_dir=NEW encodes with this one"
     ]

@@ -84,7 +84,7 @@ def test_summary():
     fine = check(verdict=Verdict.EQUAL)
     other = check(verdict=Verdict.BETTER, system=System("toy", "org/model", "bm25"))
     assert summary([fine, fine, other]) == "3 checks of 2 baselines: 0 regressions"
-    assert summary([fine, check()]) == "2 checks of 1 baselines: 1 regression"
+    assert summary([fine, check()]) == "2 checks of 1 baseline: 1 regression"
 
 
 def test_tables_have_all_quality_and_the_cost_that_moved():
