@@ -23,6 +23,7 @@ import yaml
 from mteb.results import TaskResult
 
 from harness.errors import BadInputError, brief
+from harness.evaluation.experiment import LEXICAL_MODEL
 from harness.evaluation.places import places_in
 from harness.evaluation.results import details_folder
 from harness.reporting.mteb_files import (
@@ -163,25 +164,21 @@ def _officials(
     for stored, task in results:
         try:
             result, config = _read(stored)
-            key = _key(stored, config)
-            if key not in models:
-                models[key] = _model(stored, config)
-            model = models[key]
-            if isinstance(model, str):
-                refused[model] += 1
-                continue
-            published = is_published(stored, config, task, model, shipped)
-            kwargs = None if published else {"harness": experiment_name(stored, config)}
-            dense = stored.experiment["settings"]["mode"]["kind"] == "dense"
         except BadInputError as error:
             done.unreadable.append(str(error))
-        except (KeyError, TypeError, AttributeError):
-            done.unreadable.append(
-                f"{stored.path} does not tell its settings; {_recompute(stored)}"
-            )
-        else:
-            meta = model.meta.model_copy(update={"experiment_kwargs": kwargs})
-            yield _Official(stored, result, model, meta, dense)
+            continue
+        key = _key(stored, config)
+        if key not in models:
+            models[key] = _model(stored, config)
+        model = models[key]
+        if isinstance(model, str):
+            refused[model] += 1
+            continue
+        published = is_published(stored, config, task, model, shipped)
+        kwargs = None if published else {"harness": experiment_name(stored, config)}
+        meta = model.meta.model_copy(update={"experiment_kwargs": kwargs})
+        dense = stored.experiment["settings"]["mode"]["kind"] == "dense"
+        yield _Official(stored, result, model, meta, dense)
     done.skipped += [f"{count} results: {reason}" for reason, count in refused.items()]
 
 
@@ -193,28 +190,40 @@ def _model(stored: StoredResult, config: Mapping[str, Any]) -> OfficialModel | s
         return str(error)
 
 
-def _read(stored: StoredResult) -> tuple[TaskResult, Any]:
+def _read(stored: StoredResult) -> tuple[TaskResult, dict[str, Any]]:
     """Mteb's result, and the configuration of its run.
 
     Raises:
-        BadInputError: If they cannot be read, or a main score is no number.
+        BadInputError: If they are not as `harness run` writes them, or a main score is no number.
     """
     file = details_folder(stored.path) / "config.yaml"
+    remedy = f"delete {stored.path} and it will be computed again"
     try:
         config = yaml.safe_load(file.read_text(encoding="utf-8"))
         result = TaskResult.from_disk(stored.path)
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise BadInputError(
-            f"{stored.path} cannot be read ({brief(error)}); {_recompute(stored)}"
-        ) from error
+        raise BadInputError(f"{stored.path} cannot be read ({brief(error)}); {remedy}") from error
+    if not _tells_its_settings(stored, config):
+        raise BadInputError(f"{stored.path} does not tell its settings; {remedy}")
     for scores in result.scores.values():
         if not all(_is_number(score["main_score"]) for score in scores):
             raise BadInputError(f"{stored.path} has no main score, which every official result has")
     return result, config
 
 
-def _recompute(stored: StoredResult) -> str:
-    return f"delete {stored.path} and it will be computed again"
+def _tells_its_settings(stored: StoredResult, config: Any) -> bool:
+    """Whether all is there that is read of them."""
+    try:
+        experiment, settings = stored.experiment, stored.experiment["settings"]
+        texts = [experiment["model"], experiment["revision"], settings["mode"]["kind"]]
+        texts += [config["backend"]["dtype"], config["model"]["kind"], config["pooling"]["kind"]]
+        texts += [config["instruction"][side] for side in ("query", "document")]
+        if experiment["model"] != LEXICAL_MODEL:
+            texts += [settings["encoder"]["query"][name] for name in ("weights", "dtype")]
+        lists = config["task_instructions"]
+    except (KeyError, TypeError):
+        return False
+    return all(isinstance(text, str) for text in texts) and isinstance(lists, dict)
 
 
 def _is_number(value: Any) -> bool:

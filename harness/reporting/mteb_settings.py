@@ -112,7 +112,7 @@ def is_published(
     if dtype != "float32" and config["backend"]["dtype"] != "auto":
         return False
     return any(
-        _same(own, config, task) and mode["similarity"] == _similarity(own, model)
+        _same(own, config, task) and mode.get("similarity") == _similarity(own, model)
         for own in _own(model, shipped(stored.experiment["model"]))
     )
 
