@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
@@ -126,26 +127,26 @@ def task_story(
     share = (
         value / of_dense if value is not None and of_dense is not None and of_dense > 0 else None
     )
-    common = {
-        "task": printable(task),
-        "anchor": task_anchor(task),
-        "metric": printable(metric_name(metric)),
-        "value": _four(value),
-        "dense": _four(of_dense),
-        "share": ratio_text(share),
-        "facts": _facts(stored),
-    }
+    story = TaskStory(
+        task=printable(task),
+        anchor=task_anchor(task),
+        metric=printable(metric_name(metric)),
+        value=_four(value),
+        dense=_four(of_dense),
+        share=ratio_text(share),
+        facts=_facts(stored),
+    )
     own = read_metrics(details_folder(stored.path))
     if not own:
-        return TaskStory(**common, note="No values of single queries are kept of this task.")
+        return replace(story, note="No values of single queries are kept of this task.")
     if metric not in NAMES:
-        return TaskStory(**common, note="The main metric is not one of single queries.")
+        return replace(story, note="The main metric is not one of single queries.")
     if dense is None:
-        return TaskStory(**common, lowest=_lowest(stored, own, metric, most))
+        return replace(story, lowest=_lowest(stored, own, metric, most))
     theirs = read_metrics(details_folder(dense.path))
     pairs = pair_queries(theirs, own, metric)
     if not pairs:
-        return TaskStory(**common, note="Dense has no query in common with this run.")
+        return replace(story, note="Dense has no query in common with this run.")
     differences = np.concatenate([pair.differences for pair in pairs])
     lost, won = losses_and_gains(pairs, most=most)
     told = _stories(
@@ -155,8 +156,8 @@ def task_story(
         several=len(pairs) > 1,
         depth=3 if most > _FEW else 1,
     )
-    return TaskStory(
-        **common,
+    return replace(
+        story,
         wins=int((differences > 0).sum()),
         ties=int((differences == 0).sum()),
         losses=int((differences < 0).sum()),
@@ -252,7 +253,7 @@ def _four(value: float | None) -> str:
 def _facts(stored: StoredResult) -> str:
     places = sum(len(places) for places in stored.result["scores"].values())
     parts = [f"{places} splits and subsets"] if places > 1 else []
-    cost = next(iter(stored.cost.values()), {})
+    cost: Mapping[str, Any] = next(iter(stored.cost.values()), {})
     if places == 1:
         parts += [
             f"{cost[name]:,} {name}"
