@@ -88,6 +88,11 @@ class Board:
     conditions: list[tuple[str, str]]
 
 
+def interval_text(low: float | None, high: float | None) -> str:
+    """`[0.5973, 0.6921]`."""
+    return ABSENT if low is None or high is None else f"[{low:.4f}, {high:.4f}]"
+
+
 def share_text(share: Share | None) -> str:
     """`99.3 % [95.1, 103.5]`."""
     if share is None:
@@ -199,8 +204,7 @@ def _facts(rows: Sequence[ResultRow]) -> str:
 
 
 def _interval(line: Standing) -> str:
-    low, high = line.assessment.low, line.assessment.high
-    return ABSENT if low is None or high is None else f"[{low:.4f}, {high:.4f}]"
+    return interval_text(line.assessment.low, line.assessment.high)
 
 
 def _cost(name: str, header: str, text: Callable[[float], str]) -> Column:

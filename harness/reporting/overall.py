@@ -25,6 +25,9 @@ class Overall:
 
     Attributes:
         mean: Mean over tasks of the mean over a task's places; None where a task is missing.
+        low: Lower end of its 95 % interval, resampled within each task; None where there is no mean
+            or scores of queries are missing.
+        high: Upper end.
         missing: Number of tasks without a value at every place.
         tasks: Number of tasks.
         borda: Borda count, see `borda_counts`; None without any task.
@@ -37,6 +40,8 @@ class Overall:
     """
 
     mean: float | None
+    low: float | None
+    high: float | None
     missing: int
     tasks: int
     borda: float | None
@@ -86,12 +91,15 @@ class OverallSums:
         # float64 (systems, places): weights in the macro share.
         self._weights = (known / counts) @ self._of_task.T
         self._sums = np.zeros((resamples, len(systems)), np.float32)
+        self._mean_sums = np.zeros((resamples, len(systems)), np.float32)
         self._sampled = np.zeros((len(systems), len(places)), np.bool_)
         self._differences: dict[tuple[int, int], tuple[NDArray[np.float64], NDArray[np.int64]]] = {}
         self._outcomes = np.zeros((3, len(systems)), np.int64)
         self._covariance = np.zeros((len(systems), len(systems)))
         self._degrees = 0
-        self._group_of = np.full((len(systems), len(places)), -1)
+        self._scored = np.zeros((len(systems), len(places)), np.bool_)
+        # The set of queries, by number, on which a system is compared with dense at a place.
+        self._compared_in = np.full((len(systems), len(places)), -1)
 
     def add(self, assessed: Assessed) -> None:
         """Add a place; one that does not count here is left out."""
@@ -100,9 +108,11 @@ class OverallSums:
         place = self._places.index(assessed.place)
         for number, scored in enumerate(assessed.scored):
             figures, rows = scored.figures, scored.systems
+            self._scored[rows, place] = True
+            self._mean_sums[:, rows] += figures.samples * np.float32(self._weight(place))
             compared = figures.wins >= 0
             rows = rows[compared]
-            self._group_of[rows, place] = number
+            self._compared_in[rows, place] = number
             weights = self._weights[rows, place]
             self._sums[:, rows] += figures.share_samples[:, compared] * weights.astype(np.float32)
             self._sampled[rows, place] = ~np.isnan(figures.share_low[compared])
@@ -117,8 +127,11 @@ class OverallSums:
             first = assessed.scored[0]
             covariance[np.ix_(first.systems, first.systems)] = first.figures.covariance
             self._degrees += len(first.figures.differences) - 1
-        weight = self._of_task[place].sum() / len(self._tasks)
-        self._covariance += weight**2 * covariance
+        self._covariance += self._weight(place) ** 2 * covariance
+
+    def _weight(self, place: int) -> float:
+        """A place's weight in the mean over tasks."""
+        return float(self._of_task[place].sum() / len(self._tasks))
 
     def overall(self, *, threshold: float = THRESHOLD) -> list[Overall | None]:
         """Every system's figures, None for one without a result here; p is not corrected yet."""
@@ -134,9 +147,14 @@ class OverallSums:
             {name: [cost[name] for cost in costs] for name in FRONT_COSTS},
         )
         shares = self._macro_shares(threshold)
+        low, high = interval(self._mean_sums)
+        unscored = np.isnan(means) | (~self._scored).any(axis=1)
+        low[unscored] = high[unscored] = np.nan
         return [
             Overall(
                 mean=_number(means[n]),
+                low=_number(low[n]),
+                high=_number(high[n]),
                 missing=int(np.isnan(tasks[n]).sum()),
                 tasks=len(self._tasks),
                 borda=_number(borda[n]),
@@ -209,7 +227,7 @@ class OverallSums:
         alike: dict[tuple[tuple[int, int], ...], list[int]] = defaultdict(list)
         for number, places in enumerate(counted):
             at = np.flatnonzero(places)
-            groups_at = self._group_of[number, at]
+            groups_at = self._compared_in[number, at]
             if len(at) and (groups_at >= 0).all():
                 alike[tuple(zip(at.tolist(), groups_at.tolist(), strict=True))].append(number)
         p = np.full(len(self._systems), np.nan)

@@ -94,6 +94,7 @@ def _system(number: int, system: System, standings: Standings, page: str | None)
         "facets": dict(system.facets),
         "settings": system.settings,
         "mean": {tab: line.mean for tab, line in lines.items()},
+        "interval": {tab: {"low": line.low, "high": line.high} for tab, line in lines.items()},
         "missing": {tab: line.missing for tab, line in lines.items()},
         "borda": {tab: line.borda for tab, line in lines.items()},
         "rank": {tab: line.rank for tab, line in lines.items()},

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from harness.reporting.boards import Board, Standing, outcomes_text, p_text, share_text
+from harness.reporting.boards import (
+    Board,
+    Standing,
+    interval_text,
+    outcomes_text,
+    p_text,
+    share_text,
+)
 from harness.reporting.overall import Overall
 from harness.reporting.paper import PaperRow
 from harness.reporting.standings import ALL, Standings
@@ -72,6 +79,7 @@ def _overall(standings: Standings, tab: str) -> TextTable:
             str(line.rank or ABSENT),
             str(line.rank_borda or ABSENT),
             ABSENT if line.mean is None else f"{line.mean:.4f}",
+            interval_text(line.low, line.high),
             line.group or ABSENT,
             f"{line.tasks - line.missing} of {line.tasks}",
             *_of_dense(line),
@@ -84,7 +92,17 @@ def _overall(standings: Standings, tab: str) -> TextTable:
     ]
     header = [
         *_NAMES,
-        *("rank", "Borda rank", "mean", "group", "tasks", "of dense, macro", "verdict", "p"),
+        *(
+            "rank",
+            "Borda rank",
+            "mean",
+            "95 % interval",
+            "group",
+            "tasks",
+            "of dense, macro",
+            "verdict",
+            "p",
+        ),
         *("wins/ties/losses", "FLOPs per query", "FLOPs per document", "latency p50, ms", "index"),
     ]
     heading = "All tasks" if tab == ALL else f"Tasks of type {tab}"

@@ -17,6 +17,7 @@ class PairedFigures:
 
     Attributes:
         means: float64 (m,).
+        samples: The resampled means, float32 (resamples, m).
         low: Lower ends of the means' 95 % intervals, float64 (m,).
         high: Upper ends.
         covariance: Of the means, float64 (m, m); NaN where one query alone tells nothing.
@@ -31,6 +32,7 @@ class PairedFigures:
     """
 
     means: NDArray[np.float64]
+    samples: NDArray[np.float32]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     covariance: NDArray[np.float64]
@@ -79,6 +81,7 @@ def paired_figures(
         covariance = np.atleast_2d(np.cov(values, rowvar=False)) / queries
     return PairedFigures(
         means=values.mean(axis=0),
+        samples=means,
         low=low,
         high=high,
         covariance=covariance,

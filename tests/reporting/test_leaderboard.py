@@ -65,7 +65,7 @@ def test_a_missing_cell_is_shown_as_missing(tmp_path):
     overall, by_task, _, other = markdown.split("\n## ")[1:]
     (line,) = (line for line in overall.splitlines() if "| bm25 |" in line)
     cells = line.strip("| ").split(" | ")
-    assert cells[3:8] == ["–", "2", "–", "–", "1 of 2"]
+    assert cells[3:9] == ["–", "2", "–", "–", "–", "1 of 2"]
     assert "A system that lacks a task has no mean and no rank by it." in overall
     assert by_task.splitlines()[4].endswith("| 0.4700 | – |")
     assert "Missing here: baseline/bm25s bm25." in other

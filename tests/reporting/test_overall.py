@@ -50,6 +50,8 @@ def test_means_and_shares_over_two_tasks(tmp_path):
     sparse = found.overall[ALL][number["org/model", "sparse"]]
     dense = found.overall[ALL][number["org/model", "dense"]]
     assert (sparse.mean, dense.mean) == pytest.approx((0.35, 0.55))
+    # A quarter of T's resamples have 0.2, a quarter 0.4; all of U's 0.4.
+    assert (sparse.low, sparse.high) == pytest.approx((0.3, 0.4))
     assert (sparse.rank, dense.rank) == (2, 1)
     assert (sparse.borda, dense.borda) == (0, 2)
     assert (sparse.share.value, sparse.share.tasks) == (pytest.approx(0.65), 2)
@@ -94,6 +96,8 @@ def test_types_have_tabs_and_a_task_without_queries_no_interval(tmp_path):
     sparse = {tab: lines[number["org/model", "sparse"]] for tab, lines in found.overall.items()}
     assert sparse[ALL].share.value == pytest.approx(0.65)
     assert (sparse[ALL].share.low, sparse[ALL].share.verdict) == (None, None)
+    assert (sparse[ALL].low, sparse["STS"].high) == (None, None)
+    assert sparse["Retrieval"].low == pytest.approx(0.2)
     assert sparse["Retrieval"].share.low == pytest.approx(0.5)
     assert (sparse["STS"].share.value, sparse["STS"].share.p) == (pytest.approx(0.8), None)
     assert sparse["STS"].group == ""
