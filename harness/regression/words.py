@@ -42,13 +42,13 @@ def change(check: Check) -> str:
     """How far a figure moved: in its units for quality, else as a share."""
     if check.difference is None or check.baseline is None:
         return ABSENT
+    if check.difference == 0:
+        return "0"
     if check.kind == "quality":
-        return f"{check.difference:+z.4f}"
+        return _signed(check.difference, ".4f")
     if check.baseline == 0:
-        return "0" if check.difference == 0 else "from 0"
-    share = 100 * check.difference / abs(check.baseline)
-    text = f"{share:+z.1f} %"
-    return f"{share:+.1g} %" if check.difference and text == "+0.0 %" else text
+        return "from 0"
+    return f"{_signed(100 * check.difference / abs(check.baseline), '.1f')} %"
 
 
 def allowed(check: Check) -> str:
@@ -100,6 +100,12 @@ def tables(checks: Sequence[Check]) -> dict[tuple[str, str], list[Check]]:
         if check.kind == "quality" or check.verdict != Verdict.EQUAL:
             found.setdefault((check.system.task, check.place), []).append(check)
     return found
+
+
+def _signed(moved: float, usual: str) -> str:
+    """A number other than 0, by one digit where the usual ones would show none of it."""
+    text = f"{moved:+{usual}}"
+    return text if text.strip("+-0.") else f"{moved:+.1g}"
 
 
 def _usual(kind: str, value: float | None) -> str:

@@ -33,7 +33,7 @@ def test_the_document():
 | mode | figure | baseline | now | change | allowed | p | verdict |
 | --- | --- | ---: | ---: | ---: | ---: | ---: | --- |
 | {bold} |
-| bm25 | nDCG@10 | 0.5000 | 0.5000 | +0.0000 | 0.0050 | 1.000 | equal |
+| bm25 | nDCG@10 | 0.5000 | 0.5000 | 0 | 0.0050 | 1.000 | equal |
 
 - note: two_words were \\| not compared
 """

@@ -24,7 +24,7 @@ def check(kind="quality", figure="ndcg_at_10", before=0.5, now=0.49, **more):
     ("made", "name", "both", "moved"),
     [
         (check(), "nDCG@10", ("0.5000", "0.4900"), "-0.0100"),
-        (check(before=0.5, now=0.49999), "nDCG@10", ("0.5", "0.49999"), "+0.0000"),
+        (check(before=0.5, now=0.49999), "nDCG@10", ("0.5", "0.49999"), "-1e-05"),
         (check(figure="accuracy"), "accuracy", ("0.5000", "0.4900"), "-0.0100"),
         (check(now=None), "nDCG@10", ("0.5000", "-"), "-"),
         (
