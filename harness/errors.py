@@ -1,5 +1,14 @@
 """The errors that a user sees as one line on standard error, and their exit statuses."""
 
+import errno
+
+_REMEDIES = {
+    errno.ENOSPC: "make room and run the same command again",
+    errno.EDQUOT: "make room and run the same command again",
+    errno.EROFS: "make it writable, or name another folder",
+    errno.EACCES: "make it writable, or name another folder",
+}
+
 
 class HarnessError(Exception):
     """An error that ends a command with one line and no traceback.
@@ -32,7 +41,8 @@ def explain(error: Exception) -> str:
     if isinstance(error, HarnessError):
         return line
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
+        remedy = _REMEDIES.get(error.errno or 0)
+        return f"{error.filename}: {error.strerror}{f'; {remedy}' if remedy else ''}"
     return f"unexpected {type(error).__name__}: {line} (debug=true shows where)"
 
 

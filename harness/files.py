@@ -31,7 +31,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         write: Called with the temporary path, in the same folder as `path`.
 
     Raises:
-        OSError: If the disk is full or the folder is read-only. No temporary file is left.
+        OSError: If the disk is full or the folder is read-only; it names a file. No temporary file
+            is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
@@ -43,9 +44,11 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         with suppress(FileNotFoundError):
             temporary.unlink()
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # what is written to a file that is open names none
         raise
     _sync_folder(path.parent)
 

@@ -28,6 +28,7 @@ from harness.embedding.ragged import Ragged
 from harness.embedding.store import EmbeddingStore
 from harness.embedding.texts import EncodingRecord, Texts
 from harness.errors import BadInputError
+from harness.interrupts import first_interrupt_held
 from harness.progress import progress_bar, say
 
 if TYPE_CHECKING:
@@ -253,7 +254,11 @@ class TextEncoder:
     def _fill(
         self, store: EmbeddingStore, texts: Texts, rows: NDArray[np.int64], keys: list[bytes]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Encode rows into the store, shard by shard: their true tokens, and with padding."""
+        """Encode rows into the store, shard by shard: their true tokens, and with padding.
+
+        Raises:
+            KeyboardInterrupt: On Ctrl-C, once the running batch is in the store too.
+        """
         prompts = texts.prompts.select(rows)
         lengths = prompts.ids.lengths
         ids = [texts.ids[row] for row in rows]
@@ -272,18 +277,23 @@ class TextEncoder:
             waiting.clear()
             written = time.monotonic()
 
-        with progress_bar(f"Encoding {texts.side} texts", len(rows), unit="tokens") as advance:
+        with (
+            first_interrupt_held() as interrupted,
+            progress_bar(f"Encoding {texts.side} texts", len(rows), unit="tokens") as advance,
+        ):
             for batch, vectors, computed in self._embed(prompts, ids):
                 waiting.append((batch, vectors))
                 longest = max(int(lengths[batch].max()), 1)
                 packed = computed < longest * len(batch)
                 padded[batch] = np.maximum(lengths[batch], 1) if packed else longest
                 advance(len(batch), int(lengths[batch].sum()))
+                if interrupted():
+                    break
                 full = sum(vectors.nbytes for _, vectors in waiting) >= _SHARD_BYTES
                 if full or time.monotonic() - written > _SHARD_SECONDS:
                     flush()
-        if waiting:
-            flush()
+            if waiting:
+                flush()
         return lengths, padded
 
     def _embed(
