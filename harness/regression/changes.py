@@ -27,11 +27,12 @@ def change_lines(old: Snapshot | None, new: Snapshot, checks: Sequence[Check]) -
         *(f"fewer: the baseline no longer has {what}" for what in lost(old, new)),
         *(f"other: {what}" for what in unlike(old, new)),
         *(f"setting: {line}" for line in changed_settings(old, new)),
-        *(_moved(check) for check in checks if check.baseline != check.value),
+        *(moved_line(check) for check in checks if check.baseline != check.value),
     ]
 
 
-def _moved(check: Check) -> str:
+def moved_line(check: Check) -> str:
+    """A figure old → new, and whether a comparison would let that pass."""
     before, now = values(check)
     worse = ", worse than a comparison would allow" if check.alarms else ""
     remark = f"; {check.remark}" if check.remark else ""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from harness.config import RegressConfig
 from harness.cost.hardware import git_commit, hardware_record
 from harness.errors import BadInputError
+from harness.regression.changes import moved_line
 from harness.regression.check import Check
 from harness.regression.latencies import measure_latencies
 from harness.regression.snapshot import Snapshot
@@ -20,6 +22,7 @@ from harness.regression.times import (
     times_path,
     write_times,
 )
+from harness.regression.words import counted
 
 
 class LatencyBaseline:
@@ -33,6 +36,7 @@ class LatencyBaseline:
                 read.
         """
         self._config = config
+        self._rule = TimeRule(threshold=config.time_threshold, spread=config.time_spread)
         self._hardware = hardware_record()
         self._folder = Path(config.baselines_dir)
         self._path = times_path(self._folder, self._hardware)
@@ -62,20 +66,34 @@ class LatencyBaseline:
             return [], []
         if not self._measures:
             return [], ["latencies not compared: cost.latency_queries=0 times no query"]
-        rule = TimeRule(threshold=self._config.time_threshold, spread=self._config.time_spread)
-        return compare_times(self._baseline, timed, rule)
+        return compare_times(self._baseline, timed, self._rule)
 
     def write(self, run: Iterable[Snapshot]) -> list[str]:
         """Measure the run's latencies and write the baseline, where there is one or is to be one.
 
+        Latencies of what is not in this run stay in it.
+
         Returns:
-            A line on what was written.
+            Lines on what was written, old → new.
         """
         timed = self._measured(run)
         if not timed or not (self._compares or self._config.times == "measure"):
             return []
-        self._write(self._path, timed)
-        return [f"latencies of {len(timed)} modes on this hardware written: {self._path}"]
+        old, lines = self._old()
+        checks, _ = compare_times(old, timed, self._rule)
+        self._write(self._path, timed, list(old.values()))
+        return [
+            *lines,
+            *(f"{check.system.task}, {check.system.mode}: {moved_line(check)}" for check in checks),
+            f"latencies on this hardware written, of {counted(len(timed), 'mode')}: {self._path}",
+        ]
+
+    def _old(self) -> tuple[dict[str, dict[str, Any]], list[str]]:
+        """The baseline that is replaced, and a line where it cannot be read."""
+        try:
+            return (read_times(self._path) if self._path.exists() else {}), []
+        except BadInputError as error:
+            return {}, [f"replaced: {error}"]
 
     def _measured(self, run: Iterable[Snapshot]) -> list[TimedMode]:
         if not self._measures:
@@ -85,11 +103,14 @@ class LatencyBaseline:
             self._write(Path(self._config.times_json).expanduser(), timed)
         return timed
 
-    def _write(self, path: Path, timed: list[TimedMode]) -> None:
+    def _write(
+        self, path: Path, timed: list[TimedMode], others: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
         write_times(
             path,
             timed,
             hardware=self._hardware,
             commit=git_commit(Path(__file__).parent),
             now=datetime.now(UTC),
+            others=others,
         )

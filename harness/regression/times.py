@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -100,8 +100,17 @@ def write_times(
     hardware: Mapping[str, Any],
     commit: GitCommit | None,
     now: datetime,
+    others: Iterable[Mapping[str, Any]] = (),
 ) -> None:
     """Write latencies as pytest-benchmark does, with the raw durations.
+
+    Args:
+        path: The file.
+        timed: What was measured.
+        hardware: What on.
+        commit: Of the code; None when unknown.
+        now: The hour.
+        others: Benchmarks that stay in the file, unless they were measured anew.
 
     Raises:
         BadInputError: If the file cannot be written.
@@ -109,7 +118,13 @@ def write_times(
     record = {
         "machine_info": _machine(hardware),
         "commit_info": {} if commit is None else {"id": commit.commit, "dirty": commit.dirty},
-        "benchmarks": [_benchmark(one) for one in timed],
+        "benchmarks": sorted(
+            [
+                *(_benchmark(one) for one in timed),
+                *(one for one in others if one["fullname"] not in {new.name for new in timed}),
+            ],
+            key=lambda one: str(one["fullname"]),
+        ),
         "datetime": now.isoformat(),
         "version": _VERSION,
     }

@@ -163,6 +163,9 @@ def test_latencies_have_a_baseline_of_this_hardware(toy):
     assert status == 1
     assert any("regression: toy (test/default), bm25: median ms" in line for line in said(err))
     assert toy(*timing, "times=skip")[0] == 0
+    told = said(toy("update=true", *timing)[2])
+    assert any(line.startswith("toy, bm25: test/default median ms/query 1e-06 → ") for line in told)
+    assert any(line.startswith("latencies on this hardware written, of 1 mode: ") for line in told)
     note = "latencies not compared: cost.latency_queries=0 times no query"
     assert note in said(toy("cost=off")[2])
 

@@ -85,6 +85,23 @@ def test_what_is_unlike_or_unknown_is_said_and_skipped(tmp_path):
     )
 
 
+def test_benchmarks_of_other_runs_stay_in_the_file(tmp_path):
+    path = tmp_path / "times.json"
+    first = write(path, timed(mode="bm25"), timed())
+    write_times(
+        path,
+        [scaled(2.0)],
+        hardware=HARDWARE,
+        commit=None,
+        now=datetime(2026, 1, 2, tzinfo=UTC),
+        others=first.values(),
+    )
+    again = read_times(path)
+    assert list(again) == ["toy/test/default/org/model/bm25", "toy/test/default/org/model/dense"]
+    medians = [one["stats"]["median"] for one in again.values()]
+    assert medians == pytest.approx([0.0102, 0.0204])
+
+
 def test_each_hardware_has_a_file_of_its_own(tmp_path):
     path = times_path(tmp_path, HARDWARE)
     assert path.parent == tmp_path
