@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from harness.regression.check import Check
+from harness.regression.check import Check, Verdict
 from harness.regression.compare import compare
 from harness.regression.likeness import changed_settings, lost
 from harness.regression.matching import Matches
@@ -46,14 +46,17 @@ def report_on(matches: Matches, rule: QualityRule, *, cost_tolerance: float = 0.
     notes = []
     for phrase, modes in _by_phrase(matches).items():
         notes.append(f"{phrase} ({listed(modes)})")
+    checks = compare(matches.pairs, rule, cost_tolerance=cost_tolerance)
+    better = sum(check.verdict is Verdict.BETTER for check in checks)
+    if better:
+        notes.append(
+            f"better than the baseline: {counted(better, 'figure')}; without update=true they may "
+            "fall back to it unnoticed"
+        )
     if matches.unused:
         named = listed([str(system) for system in matches.unused])
         notes.append(f"baselines {_NOT_RUN}: {named}")
-    return Report(
-        compare(matches.pairs, rule, cost_tolerance=cost_tolerance),
-        [(system, _NOT_RUN) for system in matches.unused],
-        notes,
-    )
+    return Report(checks, [(system, _NOT_RUN) for system in matches.unused], notes)
 
 
 def older_results(

@@ -119,6 +119,19 @@ def test_baselines_that_no_run_has_are_named(toy):
     assert f"left as it is, this run has nothing for it: {other}" in said(toy("update=true")[2])
 
 
+@pytest.mark.parametrize("update", ["update=true", "update=false"])
+def test_a_task_that_does_not_finish_fails_and_the_others_are_compared(toy, update):
+    toy("update=true")
+    status, _, err = toy("tasks.names=[SCIDOCS]", update)
+    assert status == 1
+    last = {
+        "update=true": "0 baselines written, 1 unchanged: kept",
+        "update=false": "5 checks of 1 baseline: 0 regressions",
+    }
+    assert said(err)[-1] == last[update]
+    assert any(line.startswith("not finished: no data for SCIDOCS") for line in said(err))
+
+
 def test_fewer_queries_are_said(toy):
     toy("update=true")
 

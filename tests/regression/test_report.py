@@ -31,6 +31,13 @@ def test_alarms_are_the_checks_that_alarm():
     assert [check.figure for check in report.alarms] == ["ndcg_at_10"]
 
 
+def test_what_is_better_is_noted():
+    rose = score(q1=1.0, q2=0.75, q3=0.0)
+    now = snapshot(places={"test/default": figures({"ndcg_at_10": rose}, index_bytes=5)})
+    (note,) = report_on(match({now.system: snapshot()}, [now]), QualityRule()).notes
+    assert note.startswith("better than the baseline: 2 figures; without update=true ")
+
+
 def row(**changes):
     known = {"model": "m", "task": "t", "subset": "s", "split": "s", "mode": "m", "kind": "dense"}
     return ResultRow(**known | {"metric": "x", "value": 1.0, "kept": True} | changes)
