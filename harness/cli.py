@@ -7,17 +7,22 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from harness import __version__
 from harness.errors import HarnessError, TaskFailedError, explain
-from harness.sweep import collected, tell, told
+from harness.sweep.job import Job
 from harness.text import printable
+
+if TYPE_CHECKING:
+    from harness.sweep.conduct import Sweep
 
 COMMANDS = {
     "run": "evaluate a model in every retrieval mode and print the comparison",
+    "status": "list the runs under results_dir: done, partial, failed, running, killed",
     "analyze": "measure which tokens embeddings align to, and study sparse retrieval with them",
     "inspect": "show what a model reads of a text, and the tokens that it aligns to",
     "regress": "compare a run with its baselines: quality, FLOPs, bytes, times",
@@ -85,55 +90,104 @@ def _hydra(command: str, arguments: list[str]) -> int:
     status = 0
     started = False
 
-    def job(settings: DictConfig) -> None:
+    def job(settings: DictConfig) -> tuple[float, ...] | None:
         nonlocal status, started
         started = True
-        sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
         module = importlib.import_module(f"harness.commands.{command}")
-        outcome, error = _guarded(getattr(module, command), settings)
-        status = max(status, outcome)
-        if error is not None:
-            tell([explain(error)])
-        if sweeping and outcome:
-            # Hydra counts the job as failed and goes on with the others. A launcher may run this in
-            # another process, so the status travels with the error.
-            raise error or TaskFailedError("a job of the sweep did not finish")
+        perform = getattr(module, command)
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            return _job_of_sweep(perform, settings)
+        status, _ = _guarded(perform, settings)
+        return None
 
     arguments = _with_listing(arguments) if command == "run" else arguments
     # Hydra wants its flag before the overrides; people put it anywhere.
     arguments = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
-    sys.argv = [sys.argv[0], *(_quoted(argument) for argument in arguments)]
+    arguments = [_quoted(argument) for argument in arguments]
+    sys.argv = [sys.argv[0], *arguments]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, not to Hydra's own printing
     application = hydra.main(
         config_path=str(config_folder()), config_name=command, version_base="1.3"
     )(job)
     try:
         if arguments[:1] in (["-m"], ["--multirun"]):
-            _sweep(application)
+            status = _sweep(application, arguments)
         else:
             application()
     except KeyboardInterrupt:
         return _fail("interrupted; what was finished is kept, the same command goes on", 130)
     except (HydraException, OmegaConfBaseException) as error:
         return _fail(_one_line(error), 2)
-    except HarnessError as error:  # of a job of a sweep, which has said it
-        return max(status, error.exit_status)
-    except Exception as error:  # of a job, which has said it, or of what Hydra was given
+    except Exception as error:  # of a command, which has said it, or of what Hydra was given
         return status or _fail(_one_line(error), 1 if started else 2)
     return status
 
 
-def _sweep(application: Callable[[], None]) -> None:
-    """Run a sweep; its last lines say what its jobs left unfinished, and why."""
-    with collected() as unfinished:
+def _job_of_sweep(command: Callable[[Any], int], settings: Any) -> tuple[float, ...] | None:
+    """Run a job of a sweep, in whichever process its launcher runs it.
+
+    Returns:
+        What a sweeper chooses the next settings by; None where none does.
+
+    Raises:
+        Exception: The job failed: Hydra goes on with the others.
+    """
+    from harness.sweep.conduct import job_ended
+
+    job, outcome, error = Job.of_hydra(settings), 1, None
+    try:
+        outcome, error = _guarded(command, settings)
+    finally:  # a key press ends it too
+        if error is not None:
+            job.record.unfinished.append(explain(error))
+        job.end(outcome)
+        job_ended()
+    if outcome:
+        raise error or TaskFailedError("a job of the sweep did not finish")
+    return job.objectives
+
+
+def _sweep(application: Callable[[], None], arguments: list[str]) -> int:
+    """Run a sweep, or list its jobs; its last lines say what its jobs left unfinished, and why."""
+    from harness.commands.sweeps import conclude
+    from harness.sweep.conduct import conducted, plan_arguments
+    from harness.sweep.record import unfinished_lines
+
+    planned = any(argument.lower() == "sweep.plan=true" for argument in arguments)
+    with (
+        plan_arguments(arguments) if planned else nullcontext(arguments) as given,
+        conducted(shown=not planned) as sweep,
+    ):
+        sys.argv = [sys.argv[0], *given]
         try:
-            application()
+            status = _launched(application, sweep)
+            sweep.end()
+            conclude(sweep, planned=planned)
         finally:
-            lines = told(unfinished)
+            sweep.end()
+            lines = unfinished_lines(sweep.jobs)
             if lines:
                 print(f"harness: the sweep left {len(lines)} unfinished:", file=sys.stderr)
             for line in lines:
                 print(f"  {printable(line)}", file=sys.stderr)
+    return status
+
+
+def _launched(application: Callable[[], None], sweep: Sweep) -> int:
+    """Run all jobs: the worst of their exit statuses."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        application()
+    except (HydraException, OmegaConfBaseException):
+        raise
+    except Exception as error:  # of a job, which has said it, or of a launcher
+        if not sweep.jobs:
+            raise
+        if not any(job.exit_status for job in sweep.jobs):
+            return _fail(_one_line(error), 1)
+    return max((job.exit_status for job in sweep.jobs), default=0)
 
 
 def _guarded(command: Callable[[Any], int], settings: Any) -> tuple[int, Exception | None]:

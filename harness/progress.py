@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from rich.console import Console
 from rich.progress import (
@@ -48,7 +49,7 @@ def progress_bar(description: str, total: int, *, unit: str) -> Iterator[Advance
     Yields:
         `advance(texts, units)`.
     """
-    console = Console(stderr=True)
+    console = error_console()
     bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -71,6 +72,12 @@ def progress_bar(description: str, total: int, *, unit: str) -> Iterator[Advance
         yield advance
 
 
+@cache
+def error_console() -> Console:
+    """The one console on standard error: a line goes above whatever bars are shown on it."""
+    return Console(stderr=True, highlight=False)
+
+
 def say(message: str) -> None:
     """One line on standard error, for a person."""
-    Console(stderr=True, highlight=False).print(printable(message), markup=False, soft_wrap=True)
+    error_console().print(printable(message), markup=False, soft_wrap=True)

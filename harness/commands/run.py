@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from harness.commands.evaluate import conclude, evaluate, list_tasks
 from harness.config import RunConfig, parse
+from harness.sweep import is_searched, keep, offer
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+    from harness.commands.evaluate import Evaluation
 
 
 def run(settings: DictConfig) -> int:
@@ -20,19 +23,37 @@ def run(settings: DictConfig) -> int:
     config = parse(RunConfig, settings, where="")
     if config.info:
         return list_tasks(config)
+    if config.sweep.plan:
+        from harness.commands.sweeps import plan_run
+
+        return plan_run(config)
+    from harness.reporting.sweep_rows import job_rows, objectives, searched_mode
+    from harness.sweep.conduct import overview_hidden
+
+    mode = searched_mode(config) if is_searched() else None
+    evaluation = evaluate(config)
+    found = job_rows(evaluation.outcome.rows)
+    keep(found)
+    with overview_hidden():
+        _print(config, evaluation)
+    status = conclude(config, evaluation)
+    if mode is not None and status == 0:
+        offer(objectives(found, mode))
+    return status
+
+
+def _print(config: RunConfig, evaluation: Evaluation) -> None:
     from harness.reporting.describe import describe_model
     from harness.reporting.published import print_published
     from harness.reporting.summary import print_means
     from harness.reporting.table import json_lines, print_comparison
 
-    evaluation = evaluate(config)
     outcome, comparisons = evaluation.outcome, evaluation.comparisons
     if config.format == "json":
         json_lines(outcome.rows, comparisons)
-    else:
-        models = evaluation.runner.model_settings()
-        notes = {task: describe_model(**parts) for task, parts in models.items()}
-        print_comparison(outcome.rows, notes, costs=config.cost.table)
-        print_means(outcome.rows)
-        print_published(comparisons)
-    return conclude(config, evaluation)
+        return
+    models = evaluation.runner.model_settings()
+    notes = {task: describe_model(**parts) for task, parts in models.items()}
+    print_comparison(outcome.rows, notes, costs=config.cost.table)
+    print_means(outcome.rows)
+    print_published(comparisons)

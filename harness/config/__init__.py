@@ -57,6 +57,8 @@ from harness.config.retrieval import (
     HybridConfig,
     RetrievalConfig,
 )
+from harness.config.status import StatusConfig
+from harness.config.sweep import SweepConfig
 from harness.config.transform import (
     AllButTopConfig,
     CenterConfig,
@@ -112,7 +114,9 @@ __all__ = [
     "SeismicConfig",
     "SpectrumConfig",
     "SpladePoolingConfig",
+    "StatusConfig",
     "StudyConfig",
+    "SweepConfig",
     "TasksConfig",
     "TiedHeadConfig",
     "TransformersBackendConfig",

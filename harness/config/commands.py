@@ -9,6 +9,7 @@ from typing import Any
 from harness.components import at_least, one_of, parse, parse_component, require
 from harness.config.evaluation import CostConfig, TasksConfig
 from harness.config.retrieval import RetrievalConfig
+from harness.config.sweep import SweepConfig
 
 _METRICS = ("ndcg", "map", "mrr", "recall", "precision", "hit_rate")  # mteb's, of rankings
 _OTHER_METRICS = (  # mteb's, of the other types
@@ -220,6 +221,7 @@ class RunConfig(EncoderRunConfig):
         check_published: Whether a difference from a published score beyond the tolerance fails.
         published_tolerance: The largest absolute difference, in units of the metric.
         info: Only list the tasks, with their sizes and what encoding them would take.
+        sweep: What it does as a job of a sweep.
         format: `table`, or `json` for one JSON object a row.
     """
 
@@ -234,17 +236,24 @@ class RunConfig(EncoderRunConfig):
     check_published: bool = False
     published_tolerance: float = 0.002
     info: bool = False
+    sweep: Any = field(default_factory=dict)
     format: str = "table"
 
     def __post_init__(self) -> None:
         """See `EncoderRunConfig`."""
         super().__post_init__()
+        self.sweep = parse(SweepConfig, self.sweep, where="sweep")
         self.cost = parse(CostConfig, self.cost, where="cost")
         require(
             isinstance(self.retrieval, Mapping) and len(self.retrieval) > 0,
             "retrieval: choose modes, for instance retrieval=[dense,bm25]",
         )
         self.retrieval = parsed_modes(self.retrieval)
+        require(
+            self.sweep.mode is None or self.sweep.mode in self.retrieval,
+            f"sweep.mode={self.sweep.mode} is no mode of this run; name one of: "
+            f"{', '.join(self.retrieval)}",
+        )
         for folder in ("results_dir", "leaderboards_dir", "baselines_dir"):
             require(bool(getattr(self, folder).strip()), f"{folder} is empty; give a folder")
         one_of("format", self.format, ("table", "json"))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import BadInputError
 from harness.files import write_text
+from harness.process import this_process
 
 if TYPE_CHECKING:
     from harness.evaluation.runner import RunOutcome
@@ -25,7 +26,8 @@ def run_manifest(
 ) -> Iterator[Path]:
     """Keep `results_dir/runs/{time}-{id}.json` while a run lasts and after it.
 
-    Its `status` is `running`, then `done`, `partial` (a task did not finish) or `failed`.
+    Its `status` is `running`, then `done`, `partial` (a task did not finish) or `failed`; its
+    `process` is the one that runs it, see `this_process`.
 
     Args:
         results_dir: The results folder.
@@ -37,6 +39,7 @@ def run_manifest(
     """
     started = datetime.now(UTC)
     clock = time.monotonic()
+    process = this_process()
     path = results_dir / "runs" / f"{started:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}.json"
 
     def write(status: str) -> None:
@@ -45,6 +48,7 @@ def run_manifest(
             "status": status,
             "started": started.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - clock, 3),
+            "process": process,
             **asked,
             **done,
         }

@@ -1,4 +1,4 @@
-"""What the jobs of a sweep leave unfinished stands at its end, from whichever process it came."""
+"""Whole sweeps: what their jobs tell, find and plan arrives, from whichever process it came."""
 
 import json
 import os
@@ -6,14 +6,14 @@ import subprocess
 import sys
 import tempfile
 from importlib.util import find_spec
-from types import SimpleNamespace
+from pathlib import Path
 
+import pandas as pd
 import pytest
-from hydra.core.hydra_config import HydraConfig
+import yaml
 
 from harness.cli import _main
 from harness.evaluation.downloads import DataLoader, UnreachableDataError
-from harness.sweep import _VARIABLE, collected, tell, told
 from tests.evaluation.conftest import write_folder
 
 B7 = "retrieval.bm25.b=7.0 must lie between 0 and 1"
@@ -31,75 +31,6 @@ def temporary(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     return folder
-
-
-@pytest.fixture
-def job(monkeypatch):
-    """Makes this process a job with these overrides."""
-
-    def become(*overrides):
-        config = SimpleNamespace(overrides=SimpleNamespace(task=list(overrides)))
-        monkeypatch.setattr(HydraConfig, "get", lambda: config)
-
-    return become
-
-
-def test_what_jobs_tell_is_told_in_order(temporary, job):
-    with collected() as path:
-        job("a=1", "b=2")
-        tell(["first\nline", "second"])
-        tell([])
-        job()
-        tell(["Ü"])
-        assert told(path) == ["a=1 b=2: first\nline", "a=1 b=2: second", "defaults: Ü"]
-        assert len(path.read_text().splitlines()) == 3
-    assert list(temporary.iterdir()) == []
-
-
-def test_outside_of_a_sweep_nobody_is_told(temporary, monkeypatch):
-    monkeypatch.delenv(_VARIABLE, raising=False)
-    tell(["line"])
-    assert list(temporary.iterdir()) == []
-
-
-@pytest.mark.parametrize("before", [None, "other"])
-def test_the_environment_is_as_before(temporary, monkeypatch, before):
-    monkeypatch.delenv(_VARIABLE, raising=False)
-    if before is not None:
-        monkeypatch.setenv(_VARIABLE, before)
-
-    def sweep():
-        with collected() as path:
-            assert os.environ[_VARIABLE] == str(path)
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        sweep()
-    assert os.environ.get(_VARIABLE) == before
-    assert list(temporary.iterdir()) == []
-
-
-TELLER = """
-import sys
-from types import SimpleNamespace
-from hydra.core.hydra_config import HydraConfig
-from harness.sweep import tell
-overrides = SimpleNamespace(task=["job=" + sys.argv[1]])
-HydraConfig.get = lambda: SimpleNamespace(overrides=overrides)
-for number in range(200):
-    tell([f"{number} " + sys.argv[1] * 300])
-"""
-
-
-def test_processes_that_tell_at_once_keep_their_lines_whole(temporary):
-    with collected() as path:
-        jobs = [subprocess.Popen([sys.executable, "-c", TELLER, name]) for name in "abc"]
-        assert [job.wait() for job in jobs] == [0, 0, 0]
-        found = told(path)
-    for name in "abc":
-        expected = [f"job={name}: {number} {name * 300}" for number in range(200)]
-        assert [line for line in found if line.startswith(f"job={name}")] == expected
-    assert len(found) == 600
 
 
 @pytest.fixture
@@ -123,6 +54,7 @@ def sweep(settings, tmp_path, capfd, monkeypatch):
         status = _main([*settings, *overrides])
         captured = capfd.readouterr()
         assert "unfinished" not in captured.out
+        sweep.output = captured.out
         return status, captured.err.splitlines()
 
     return sweep
@@ -177,13 +109,13 @@ def test_a_score_that_is_not_reproduced_is_named_at_the_end(sweep, tmp_path, tem
     assert line.endswith("published is 0.5000 (revision r1), tolerance 0.0020")
 
 
-def test_a_sweep_that_finishes_says_nothing_more(sweep, temporary):
+def test_a_sweep_that_finishes_says_nothing_more(sweep, temporary, tmp_path):
     status, lines = sweep("retrieval.bm25.k1=1,2")
     assert status == 0
     assert not any("unfinished" in line for line in lines)
-    assert lines[-1].startswith("1 results computed, 0 kept")
+    (folder,) = (tmp_path / ".harness" / "sweeps").iterdir()
+    assert lines[-1] == f"sweep: summary.png, summary.svg, summary.csv in {folder}"
     assert not list(temporary.glob("harness*"))
-    assert _VARIABLE not in os.environ
 
 
 def test_an_unexpected_fault_is_named_at_the_end(sweep, temporary, monkeypatch):
