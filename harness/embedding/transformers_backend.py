@@ -166,7 +166,7 @@ class TransformersBackend:
             number of tokens that were computed, padding included.
 
         Raises:
-            BadInputError: If one text alone does not fit into memory.
+            BadInputError: If one text alone does not fit into memory, twice.
         """
         lengths = prompts.ids.lengths
         order = longest_first(lengths)
@@ -174,7 +174,7 @@ class TransformersBackend:
         self._tell_of_a_faster_dtype(int(lengths.sum()))
         budget = self._budget(int(lengths.sum()))
         under_way: deque[Callable[[], Batch]] = deque()
-        start = 0
+        start, alone = 0, -1
         while start < len(order):
             limit, tried = budget.next(), budget.tries
             count = next_batch(descending[start:], limit, packed=self.packed)
@@ -186,12 +186,14 @@ class TransformersBackend:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                if len(batch) == 1:
+                if len(batch) == 1 and start == alone:
                     raise BadInputError(
                         f"a text of {int(lengths[batch[0]])} tokens does not fit into the memory "
                         f"of {self.device}; lower model.max_length or use a smaller dtype"
                     ) from error
                 read = None
+                # A neighbour may have held the memory: one text alone is tried a second time.
+                alone = start if len(batch) == 1 else -1
             if read is None:
                 # Only here, where the error no longer holds the failed batch's tensors.
                 release_memory(self.device)

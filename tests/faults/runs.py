@@ -103,6 +103,7 @@ class Zygote:
         folder.mkdir(parents=True, exist_ok=True)
         count = len(list(folder.glob("said-*")))
         output = folder / f"said-{count}.txt"
+        output.touch()
         order = {
             "folder": str(folder),
             "output": str(output),

@@ -8,7 +8,15 @@ import time
 
 import pytest
 
-from tests.faults.runs import MODES, REPORT, finished, lasting, records, stored_texts
+from tests.faults.runs import (
+    MODES,
+    REPORT,
+    finished,
+    lasting,
+    records,
+    stored_texts,
+    write_collection,
+)
 
 TOLD = "harness: interrupted; what was finished is kept, the same command goes on"
 
@@ -31,41 +39,48 @@ def is_whole(folder):
 
 @pytest.fixture
 def many(command, tmp_path):
-    """A run over enough texts that it is still encoding when the signal comes."""
-    from tests.faults.runs import write_collection
+    """Gives a run over so many texts that it is still encoding when the signal comes."""
 
-    collection = write_collection(tmp_path / "collections" / "forty")
-    lines = (collection / "corpus.jsonl").read_text()
-    others = [
-        lines.replace('"d', f'"{n}d').replace('"text": "', f'"text": "{n} ') for n in range(40)
-    ]
-    (collection / "corpus.jsonl").write_text(lines + "".join(others))
-    return [part if "tasks.path=" not in part else f"tasks.path={collection}" for part in command]
+    def make(count):
+        collection = write_collection(tmp_path / "collections" / "forty")
+        lines = (collection / "corpus.jsonl").read_text()
+        others = [
+            lines.replace('"d', f'"{n}d').replace('"text": "', f'"text": "{n} ')
+            for n in range(1, count // 40)
+        ]
+        (collection / "corpus.jsonl").write_text(lines + "".join(others))
+        return [
+            f"tasks.path={collection}" if part.startswith("tasks.path=") else part
+            for part in command
+        ]
+
+    return make
 
 
 def test_once_while_encoding(zygote, many, tmp_path):
     """The batch under way is kept with all before it; the same command goes on from there."""
-    folder = tmp_path / "run"
-    started = zygote.start(folder, many)
+    folder, command = tmp_path / "run", many(400)
+    started = zygote.start(folder, command)
     wait_for(lambda: len(shards(folder)) >= 3, started.said)
     os.kill(started.process, signal.SIGINT)
     assert started.wait() == 130
     assert started.said().splitlines() == ["forty: dense", TOLD]
     stored = stored_texts(folder)
-    assert 3 <= stored < 41 * 40
+    assert 3 <= stored < 400
     assert finished(folder) == {}
     assert is_whole(folder)
 
-    zygote.finish(folder, many)
+    zygote.finish(folder, command)
     assert len(finished(folder)) == len(MODES)
     assert records(folder)[-1]["texts_encoded"] == stored_texts(folder) - stored
 
 
 def test_once_between_shards(zygote, many, tmp_path):
     """Batches that would have waited for their shard to be full are written all the same."""
+    command = many(1600)
     for attempt in range(20):
         folder = tmp_path / f"run-{attempt}"
-        started = zygote.start(folder, many, shard_each_batch=False)
+        started = zygote.start(folder, command, shard_each_batch=False)
         wait_for(lambda started=started: "forty: dense" in started.said(), started.said)
         time.sleep(0.2 * (attempt + 1))
         os.kill(started.process, signal.SIGINT)
@@ -74,14 +89,14 @@ def test_once_between_shards(zygote, many, tmp_path):
         if shards(folder):
             break
     assert len(shards(folder)) == 1
-    assert 0 < stored_texts(folder) < 41 * 40
+    assert 0 < stored_texts(folder) < 1600
     assert finished(folder) == {}
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.002])
-def test_twice(zygote, undisturbed, many, tmp_path, gap):
-    folder = tmp_path / "run"
-    started = zygote.start(folder, many)
+def test_twice(zygote, many, tmp_path, gap):
+    folder, command = tmp_path / "run", many(400)
+    started = zygote.start(folder, command)
     wait_for(lambda: len(shards(folder)) >= 3, started.said)
     began = time.monotonic()
     os.kill(started.process, signal.SIGINT)
@@ -92,7 +107,7 @@ def test_twice(zygote, undisturbed, many, tmp_path, gap):
     assert started.said().splitlines() == ["forty: dense", TOLD]
     assert is_whole(folder)
     stored = stored_texts(folder)
-    zygote.finish(folder, many)
+    zygote.finish(folder, command)
     assert records(folder)[-1]["texts_encoded"] == stored_texts(folder) - stored
 
 
@@ -129,7 +144,7 @@ def test_while_a_report_is_written(zygote, undisturbed, tmp_path):
 def test_the_whole_program(many, tmp_path):
     """`python -m harness` from a shell, with shards of their usual size."""
     run = subprocess.Popen(
-        [sys.executable, "-m", "harness", *many],
+        [sys.executable, "-m", "harness", *many(1600)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -22,7 +22,7 @@ def child(order) -> int:
     """Run commands one after the other until one fails: its exit status, else 0."""
     os.chdir(order["folder"])
     null = os.open(os.devnull, os.O_RDONLY)
-    output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    output = os.open(order["output"], os.O_WRONLY)
     for target, source in ((0, null), (1, output), (2, output)):
         os.dup2(source, target)
     sys.stdout = io.TextIOWrapper(io.FileIO(1, "w"), write_through=True)
