@@ -49,6 +49,7 @@ def report(settings: DictConfig) -> int:
         title=config.title,
         today=datetime.now(UTC).date(),
         threshold=config.threshold,
+        queries=config.queries,
         resamples=config.resamples,
         seed=config.seed,
     )

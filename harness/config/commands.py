@@ -53,6 +53,7 @@ class ReportConfig:
             `Task/subset`, where the names alone do not tell; None for none.
         published_models: Models whose official results are lines of their own; `all` for all.
         threshold: Share of dense that a mode is to reach.
+        queries: How many queries the total of FLOPs has beside the corpus pass.
         resamples: Of the bootstraps and randomisation tests.
         seed: Of both.
         figures: Whether PNG and SVG figures are drawn.
@@ -67,6 +68,7 @@ class ReportConfig:
     published_names: dict[str, Any] | None = None
     published_models: Any = field(default_factory=list)
     threshold: float = 0.8
+    queries: int = 1_000_000
     resamples: int = 10_000
     seed: int = 0
     figures: bool = True
@@ -89,6 +91,7 @@ class ReportConfig:
             "published_models needs published=DIR, a folder of official mteb results",
         )
         at_least("threshold", self.threshold, 0)
+        at_least("queries", self.queries, 0)
         at_least("resamples", self.resamples, 100)
         at_least("seed", self.seed, 0)
 

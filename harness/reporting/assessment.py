@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.reporting.collect import Entry
+from harness.reporting.costs import QUERIES, cost_shares, shown_costs
 from harness.reporting.query_scores import query_scores
 from harness.reporting.systems import System, TaskPlace
 from harness.statistics.bootstrap import RESAMPLES
@@ -58,6 +59,8 @@ class Assessment:
         share: Of dense; None for dense itself and without dense.
         group: A letter; systems of one do not differ significantly from its best.
         front: The costs on whose Pareto front it lies, of `FRONT_COSTS`.
+        costs: Its figures, see `shown_costs`.
+        cost_shares: Those over dense's of the same model; empty for dense and without dense.
     """
 
     low: float | None = None
@@ -65,6 +68,8 @@ class Assessment:
     share: Share | None = None
     group: str = ""
     front: tuple[str, ...] = ()
+    costs: Mapping[str, float | None] = field(default_factory=dict)
+    cost_shares: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +106,7 @@ def assess(
     *,
     faults: list[str],
     threshold: float = THRESHOLD,
+    queries: int = QUERIES,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Assessed:
@@ -111,14 +117,22 @@ def assess(
         place: One task's split, subset, metric and data.
         faults: See `query_scores`.
         threshold: What a share of dense is to reach.
+        queries: See `shown_costs`.
         resamples: Of the bootstrap and of the randomisation test.
         seed: Of both.
     """
     members = np.array([n for n, system in enumerate(systems) if place in system.entries])
     entries = [systems[number].entries[place] for number in members]
     dense = _dense_of(entries)
+    costs = [shown_costs(entry.row, queries=queries) for entry in entries]
     found = {
-        number: Assessment(share=None if number == dense[number] else _share(entries[number]))
+        number: Assessment(costs=costs[number])
+        if dense[number] in (number, -1)
+        else Assessment(
+            share=_share(entries[number]),
+            costs=costs[number],
+            cost_shares=cost_shares(costs[number], costs[dense[number]]),
+        )
         for number in range(len(entries))
     }
     scored: list[Scored] = []
@@ -137,7 +151,7 @@ def assess(
         scored.append(Scored(members[group.members], figures))
     for number, front in fronts(
         [entry.row.value for entry in entries],
-        {name: [entry.row.cost.get(name) for entry in entries] for name in FRONT_COSTS},
+        {name: [each[name] for each in costs] for name in FRONT_COSTS},
     ).items():
         found[number] = replace(found[number], front=front)
     return Assessed(place, {int(members[n]): one for n, one in found.items()}, scored)

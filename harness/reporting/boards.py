@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from harness.evaluation.published import Comparison
 from harness.evaluation.rows import ResultRow
 from harness.reporting.assessment import Assessment, Share, letter
-from harness.reporting.costs import shown_costs
 from harness.reporting.standings import Standings
 from harness.reporting.systems import ABSENT, TaskPlace
 from harness.reporting.units import bytes_text, metric_name, milliseconds, ratio_text, si
@@ -209,9 +208,13 @@ def _interval(line: Standing) -> str:
 
 def _cost(name: str, header: str, text: Callable[[float], str]) -> Column:
     def figure(line: Standing) -> float | None:
-        return shown_costs(line.row)[name]
+        return line.assessment.costs[name]
 
     return _column(name, header, figure, text)
+
+
+def _of_costs(name: str) -> Callable[[Standing], float | None]:
+    return lambda line: line.assessment.costs[name]
 
 
 def _of_share(name: str) -> Callable[[Standing], float | str | None]:
@@ -274,17 +277,19 @@ COLUMNS = (
     _unseen("losses", _of_share("losses")),
     _cost("query_flops", "FLOPs per query", si),
     _cost("document_flops", "FLOPs per document", si),
-    _cost("million_queries_flops", "FLOPs, corpus and 10⁶ queries", si),
     _cost("latency_p50_ms", "latency p50, ms", milliseconds),
     _cost("latency_p95_ms", "latency p95, ms", milliseconds),
     _cost("index_bytes", "index", bytes_text),
     _cost("documents_per_second", "documents per s", si),
+    _unseen("total_flops", _of_costs("total_flops")),
+    _unseen("scoring_flops_per_query", _of_costs("scoring_flops_per_query")),
+    _unseen("latency_p99_ms", _of_costs("latency_p99_ms")),
     _column("published", "published", _published, "{:.4f}".format),
     _column("difference", DIFFERENCE, _difference, "{:+z.4f}".format),
 )
 
 _OF_QUERIES = (
-    *("query_flops", "latency_p50_ms", "latency_p95_ms", "million_queries_flops"),
+    *("query_flops", "latency_p50_ms", "latency_p95_ms"),
     *("low", "group", "verdict", "p", "wins"),
 )
 _PUBLISHED = ("published", "difference")

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from harness.files import write_atomically, write_text
 from harness.reporting.boards import Board, boards
 from harness.reporting.collect import Collection
+from harness.reporting.costs import QUERIES
 from harness.reporting.latex import latex_text
 from harness.reporting.leaderboard_frame import leaderboard_frame
 from harness.reporting.page import page_text
@@ -55,6 +56,7 @@ def leaderboard(
     title: str,
     today: date,
     threshold: float = THRESHOLD,
+    queries: int = QUERIES,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Leaderboard:
@@ -65,10 +67,13 @@ def leaderboard(
         title: The page's title.
         today: The date that the page bears.
         threshold: What a share of dense is to reach.
+        queries: How many queries the total of FLOPs has beside the corpus pass.
         resamples: Of bootstraps and randomisation tests.
         seed: Of both.
     """
-    assessed = standings(collection.entries, threshold=threshold, resamples=resamples, seed=seed)
+    assessed = standings(
+        collection.entries, threshold=threshold, queries=queries, resamples=resamples, seed=seed
+    )
     return Leaderboard(
         title=title,
         summary=_summary(collection),

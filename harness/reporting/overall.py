@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.reporting.assessment import FRONT_COSTS, Assessed, Share, fronts, letter
 from harness.reporting.collect import Entry
-from harness.reporting.costs import SHOWN_COSTS, shown_costs
+from harness.reporting.costs import QUERIES, SHOWN_COSTS, shown_costs
 from harness.reporting.systems import System, TaskPlace
 from harness.statistics.bootstrap import RESAMPLES, interval
 from harness.statistics.ranks import borda_counts, groups, ranks
@@ -61,6 +61,7 @@ class OverallSums:
         systems: Sequence[System],
         places: Sequence[TaskPlace],
         *,
+        queries: int = QUERIES,
         resamples: int = RESAMPLES,
         seed: int = 0,
     ) -> None:
@@ -69,12 +70,13 @@ class OverallSums:
         Args:
             systems: All systems of a leaderboard.
             places: The places that count here, of one type or all.
+            queries: See `shown_costs`.
             resamples: As in `assess`.
             seed: As in `assess`.
         """
         self._systems = systems
         self._places = list(places)
-        self._resamples, self._seed = resamples, seed
+        self._queries, self._resamples, self._seed = queries, resamples, seed
         names = [(place.task, place.dataset_revision) for place in places]
         self._tasks = list(dict.fromkeys(names))
         # float64 (places, tasks): a place's share of its task.
@@ -182,7 +184,8 @@ class OverallSums:
         for number, system in enumerate(self._systems):
             for column, place in enumerate(self._places):
                 if place in system.entries:
-                    known = shown_costs(system.entries[place].row).values()
+                    row = system.entries[place].row
+                    known = shown_costs(row, queries=self._queries).values()
                     figures[:, number, column] = [np.nan if v is None else v for v in known]
         averages = np.where(np.isnan(means), np.nan, figures.mean(axis=2))
         return [

@@ -10,6 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from harness.reporting.costs import QUERIES
 from harness.reporting.page_libraries import datatables, map_style_id, packed, plotly
 from harness.reporting.page_tables import Cell, Table, four, overall_table, page, task_table
 from harness.reporting.pages import inline, policy_hash, templates
@@ -183,13 +184,20 @@ def _sections(payload: Mapping[str, Any]) -> tuple[list[_Section], list[_Section
     types = payload["types"] if len(payload["types"]) > 1 else ()  # one type is the same as all
     for key in ("all", *types):
         count = sum(key in ("all", task["type"]) for task in payload["tasks"])
-        table = overall_table(payload["systems"], key, tasks=count)
+        table = overall_table(
+            payload["systems"], key, tasks=count, queries=payload.get("queries", QUERIES)
+        )
         name = "All" if key == "all" else printable(key)
         facts = f"Mean over {count} tasks" if count > 1 else "One task"
         tabs.append(_Section(name, printable(key), table, written(table), facts))
     tasks = []
     for task in payload["tasks"]:
-        table = task_table(cells[task["id"]], numbers, metric=task["metric"])
+        table = task_table(
+            cells[task["id"]],
+            numbers,
+            metric=task["metric"],
+            queries=payload.get("queries", QUERIES),
+        )
         tasks.append(
             _Section(
                 name=printable(task["name"]),

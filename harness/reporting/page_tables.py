@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from harness.reporting.units import bytes_text, milliseconds, ratio_text, si
+from harness.reporting.costs import QUERIES
+from harness.reporting.units import bytes_text, cost_share_text, milliseconds, ratio_text, si
 from harness.text import printable
 
 _PAGE = re.compile(r"runs/[^/?#:\\\s]+\.html(?:#\S*)?")
@@ -75,7 +77,9 @@ class Table:
 NAME = Column("system", "system", figure=False)
 COSTS: tuple[tuple[Column, Callable[[float | None], str]], ...] = (
     (Column("query_flops", "FLOPs per query"), si),
+    (Column("scoring_flops_per_query", "scoring FLOPs per query"), si),
     (Column("document_flops", "FLOPs per document"), si),
+    (Column("total_flops", "FLOPs, corpus and {queries} queries"), si),
     (Column("latency_p50_ms", "latency p50, ms"), milliseconds),
     (Column("latency_p95_ms", "latency p95, ms"), milliseconds),
     (Column("index_bytes", "index"), bytes_text),
@@ -83,13 +87,16 @@ COSTS: tuple[tuple[Column, Callable[[float | None], str]], ...] = (
 )
 
 
-def overall_table(systems: Iterable[Mapping[str, Any]], tab: str, *, tasks: int) -> Table:
+def overall_table(
+    systems: Iterable[Mapping[str, Any]], tab: str, *, tasks: int, queries: int = QUERIES
+) -> Table:
     """The systems of one tab, best mean first, those that lack a task last.
 
     Args:
         systems: The payload's systems.
         tab: `all` or a task type.
         tasks: How many tasks the tab has; a system that lacks them all is left out.
+        queries: How many queries the total of FLOPs has.
     """
     columns = (
         NAME,
@@ -98,7 +105,7 @@ def overall_table(systems: Iterable[Mapping[str, Any]], tab: str, *, tasks: int)
         Column("group", "group", figure=False),
         Column("value", "mean", falling=True),
         Column("ratio", "of dense", falling=True),
-        *(column for column, _ in COSTS),
+        *_cost_columns(queries),
     )
     members = [
         (number, system)
@@ -114,7 +121,11 @@ def overall_table(systems: Iterable[Mapping[str, Any]], tab: str, *, tasks: int)
 
 
 def task_table(
-    cells: Iterable[Mapping[str, Any]], numbers: Mapping[str, int], *, metric: str
+    cells: Iterable[Mapping[str, Any]],
+    numbers: Mapping[str, int],
+    *,
+    metric: str,
+    queries: int = QUERIES,
 ) -> Table:
     """The systems on one task, best first, those without a value last.
 
@@ -122,6 +133,7 @@ def task_table(
         cells: The payload's cells of the task.
         numbers: The number of each system by its id.
         metric: The task's metric, for people.
+        queries: How many queries the total of FLOPs has.
     """
     columns = (
         NAME,
@@ -131,7 +143,7 @@ def task_table(
         Column("ratio", "of dense", falling=True),
         Column("p", "p"),
         Column("queries", "wins / ties / losses", falling=True),
-        *(column for column, _ in COSTS),
+        *_cost_columns(queries),
         Column("published", "published", falling=True),
         Column("difference", "ours − published", falling=True),
     )
@@ -202,18 +214,33 @@ def _task_cells(cell: Mapping[str, Any]) -> tuple[Cell, ...]:
         ratio_cell(ratio),
         Cell(p_text(ratio["p"]) if ratio else ""),
         Cell("" if None in counts else " / ".join(map(_whole, counts))),
-        *_costs(cell["costs"], cell["front"]),
+        *_costs(cell["costs"], cell["front"], cell.get("cost_shares") or {}),
         Cell(four(cell["published"])),
         Cell("" if difference is None else f"{difference:+z.4f}"),
     )
 
 
-def _costs(costs: Mapping[str, float | None], front: Iterable[str]) -> list[Cell]:
+def _cost_columns(queries: int) -> list[Column]:
+    return [
+        replace(column, header=column.header.format(queries=f"{queries:,}")) for column, _ in COSTS
+    ]
+
+
+def _costs(
+    costs: Mapping[str, float | None],
+    front: Iterable[str],
+    shares: Mapping[str, float] = MappingProxyType({}),
+) -> list[Cell]:
+    """Figures, with their shares of dense's below them where those are known."""
     on_front = set(front)
     return [
         Cell()
         if costs.get(column.key) is None
-        else Cell(text(costs[column.key]), tag="front" if column.key in on_front else "")
+        else Cell(
+            text(costs[column.key]),
+            f"{cost_share_text(shares[column.key])} of dense" if column.key in shares else "",
+            "front" if column.key in on_front else "",
+        )
         for column, text in COSTS
     ]
 

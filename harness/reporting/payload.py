@@ -9,7 +9,6 @@ from typing import Any
 from harness import __version__
 from harness.reporting.assessment import Assessment, Share
 from harness.reporting.boards import Board, Standing
-from harness.reporting.costs import shown_costs
 from harness.reporting.drilldown_task import task_anchor
 from harness.reporting.overall import Overall
 from harness.reporting.paper import PaperRow
@@ -49,6 +48,7 @@ def payload(
         "version": __version__,
         "summary": summary,
         "threshold": standings.threshold,
+        "queries": standings.queries,
         "unreadable": list(unreadable),
         "kinds": [*KINDS, *sorted(kinds - set(KINDS))],
         "facets": list(FACETS),
@@ -119,7 +119,8 @@ def _cell(line: Standing, task: int, board: Board, page: str | None) -> dict[str
         "ratio": _share(found.share),
         "place": line.number,
         "group": found.group,
-        "costs": shown_costs(line.row),
+        "costs": dict(found.costs),
+        "cost_shares": dict(found.cost_shares),
         "front": list(found.front),
         "published": None if comparison is None else comparison.published.value,
         "difference": None if comparison is None else comparison.difference,

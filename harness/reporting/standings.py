@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from harness.reporting.assessment import Assessed, Assessment, Share, assess
 from harness.reporting.collect import Entry
+from harness.reporting.costs import QUERIES
 from harness.reporting.overall import Overall, OverallSums
 from harness.reporting.systems import System, TaskPlace, systems_of
 from harness.statistics.bootstrap import RESAMPLES
@@ -36,6 +37,7 @@ class Standings:
         assessments: By system's number and place, where there is a result.
         overall: By tab, `ALL` and each type, one a system; None without a result there.
         threshold: What a share of dense is to reach.
+        queries: How many queries `total_flops` has beside the corpus pass.
         faults: One line for each file of scores that could not be read.
     """
 
@@ -45,6 +47,7 @@ class Standings:
     assessments: dict[tuple[int, TaskPlace], Assessment]
     overall: dict[str, list[Overall | None]]
     threshold: float
+    queries: int = QUERIES
     faults: list[str] = field(default_factory=list)
 
     def type_of(self, place: TaskPlace) -> str:
@@ -56,6 +59,7 @@ def standings(
     entries: Sequence[Entry],
     *,
     threshold: float = THRESHOLD,
+    queries: int = QUERIES,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Standings:
@@ -64,6 +68,7 @@ def standings(
     Args:
         entries: The results.
         threshold: What a share of dense is to reach.
+        queries: See `shown_costs`.
         resamples: Of the bootstraps and randomisation tests.
         seed: Of both.
     """
@@ -75,13 +80,19 @@ def standings(
     if len(types) == 1:
         del tabs[types[0]]
     sums = {
-        tab: OverallSums(systems, members, resamples=resamples, seed=seed)
+        tab: OverallSums(systems, members, queries=queries, resamples=resamples, seed=seed)
         for tab, members in tabs.items()
     }
     found: dict[tuple[int, TaskPlace], Assessment] = {}
     faults: list[str] = []
     for assessed in _assessed(
-        systems, places, faults=faults, threshold=threshold, resamples=resamples, seed=seed
+        systems,
+        places,
+        faults=faults,
+        threshold=threshold,
+        queries=queries,
+        resamples=resamples,
+        seed=seed,
     ):
         found |= {(number, assessed.place): one for number, one in assessed.assessments.items()}
         for one in sums.values():
@@ -96,6 +107,7 @@ def standings(
         assessments=_corrected_places(found, systems),
         overall={tab: _corrected_overall(lines, systems) for tab, lines in overall.items()},
         threshold=threshold,
+        queries=queries,
         faults=faults,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from harness.reporting.boards import (
@@ -17,9 +17,27 @@ from harness.reporting.overall import Overall
 from harness.reporting.paper import PaperRow
 from harness.reporting.standings import ALL, Standings
 from harness.reporting.systems import ABSENT
-from harness.reporting.units import bytes_text, milliseconds, ratio_text, si
+from harness.reporting.units import bytes_text, cost_share_text, milliseconds, ratio_text, si
 
 _NAMES = ("model", "mode", "settings")
+_COSTS: tuple[tuple[str, str, Callable[[float | None], str]], ...] = (
+    ("encode_flops_per_document", "encode FLOPs, document", si),
+    ("head_flops_per_document", "head FLOPs, document", si),
+    ("encode_flops_per_query", "encode FLOPs, query", si),
+    ("scoring_flops_per_query", "scoring FLOPs, query", si),
+    ("query_flops", "FLOPs, query", si),
+    ("total_flops", "FLOPs, corpus and {queries} queries", si),
+    ("index_bytes", "index", bytes_text),
+    ("latency_p50_ms", "p50, ms", milliseconds),
+    ("latency_p95_ms", "p95, ms", milliseconds),
+    ("latency_p99_ms", "p99, ms", milliseconds),
+    ("documents_per_second", "documents per s", si),
+)
+_OF_QUERIES = (
+    *("encode_flops_per_query", "scoring_flops_per_query", "query_flops", "total_flops"),
+    *("latency_p50_ms", "latency_p95_ms", "latency_p99_ms"),
+)
+_FRONTS = {"query_flops": "FLOPs", "latency_p50_ms": "latency", "index_bytes": "bytes"}
 
 
 @dataclass(frozen=True)
@@ -59,6 +77,7 @@ def leaderboard_tables(
         tables += [_overall(standings, tab) for tab in tabs]
         tables.append(_by_task(standings, boards))
     tables += [_of_board(board, standings) for board in boards]
+    tables += [_costs(board, standings.queries) for board in boards]
     if paper:
         tables.append(_paper(paper))
     return tables
@@ -151,6 +170,30 @@ def _cells(line: Standing, board: Board) -> list[str]:
     mode = f"{row.mode} ({line.mark})" if line.mark else row.mode
     figures = [column.text(line) for column in board.columns]
     return _dashed([[str(line.number), row.model, mode, line.settings, *figures]])[0]
+
+
+def _costs(board: Board, queries: int) -> TextTable:
+    """What each system costs here, with the share of dense's of the same model in brackets."""
+    asks = any(line.row.cost.get("queries") != 0 for line in board.standings)
+    shown = [one for one in _COSTS if asks or one[0] not in _OF_QUERIES]
+    header = ["", *_NAMES, *(name.format(queries=f"{queries:,}") for _, name, _ in shown), "front"]
+    rows = []
+    for line in board.standings:
+        costs, shares = line.assessment.costs, line.assessment.cost_shares
+        figures = [
+            f"{text(costs[name])} ({cost_share_text(shares[name])})"
+            if name in shares
+            else text(costs[name])
+            for name, _, text in shown
+        ]
+        front = ", ".join(_FRONTS[name] for name in line.assessment.front) or ABSENT
+        rows.append(
+            [str(line.number), line.row.model, line.row.mode, line.settings, *figures, front]
+        )
+    after = [
+        "In brackets: of dense of the same model. Front: no other system has more quality for less."
+    ]
+    return TextTable(f"{board.heading}: cost", header, _dashed(rows), 1 + len(_NAMES), after=after)
 
 
 def _paper(rows: Sequence[PaperRow]) -> TextTable:

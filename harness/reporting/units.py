@@ -52,6 +52,11 @@ def ratio_text(value: float | None) -> str:
     return ABSENT if value is None else f"{100 * value:.1f} %"
 
 
+def cost_share_text(share: float) -> str:
+    """A share of a cost, hundredths of a per cent or multiples: `0.0042 %`, `103 %`, `45 ×`."""
+    return f"{share:,.3g} ×" if share >= 10 else f"{100 * share:.3g} %"
+
+
 def metric_name(metric: str) -> str:
     """A metric as the field writes it: mteb's `ndcg_at_10` is `nDCG@10`."""
     name, _, depth = metric.partition("_at_")

@@ -111,7 +111,7 @@ def test_csv(lines):
     assert float(sparse["ratio_low"]) < 0.8 < float(sparse["ratio_high"])
     assert sparse["verdict"] == "undecided"
     assert float(sparse["document_flops"]) == 300
-    assert float(sparse["million_queries_flops"]) == 3000 + 10 * 1_000_000
+    assert float(sparse["total_flops"]) == 3000 + 10 * 1_000_000
     assert [lines[mode]["wins"] for mode in ("dense", "bm25")] == ["", ""]
     assert [lines[mode]["ratio"] for mode in ("dense", "bm25")] == ["1.0", ""]
 
@@ -123,25 +123,37 @@ def shown(lines):
     share = f"80.0 % [{100 * float(row['ratio_low']):.1f}, {100 * float(row['ratio_high']):.1f}]"
     return [
         *("0.4800", interval, "a", share, "undecided", f"{float(row['p']):.4f}", "1/2/2"),
-        *("10.0", "300", "10.0 M", "1.50", "–", "2.00 KiB", "–"),
+        *("10.0", "300", "1.50", "–", "2.00 KiB", "–"),
     ]
+
+
+# FLOPs of the corpus and a million queries: 3,000 + 10 million, and dense's 2,000 + 900 million.
+COST = ["–", "–", "–", "–", "10.0 (1.11 %)", "10.0 M (1.11 %)", "2.00 KiB (50 %)"]
+COST += ["1.50 (100 %)", "–", "–", "–", "FLOPs, bytes"]
 
 
 def test_markdown(written, lines):
     text = (written / "leaderboard.md").read_text()
-    (line,) = (line for line in text.splitlines() if "| sparse |" in line)
-    cells = [cell.replace("\\", "") for cell in line.strip("| ").split(" | ")]
-    assert cells[0] == "2"
-    assert cells[4:] == shown(lines)
+    quality, cost = (
+        [cell.replace("\\", "") for cell in line.strip("| ").split(" | ")]
+        for line in text.splitlines()
+        if "| sparse |" in line
+    )
+    assert quality[0] == cost[0] == "2"
+    assert quality[4:] == shown(lines)
+    assert cost[4:] == COST
 
 
 def test_latex(written, lines):
     text = (written / "leaderboard.tex").read_text()
-    (line,) = (line for line in text.splitlines() if "{sparse}" in line)
-    cells = [cell.strip("{} ") for cell in line.removesuffix(r" \\").split(" & ")]
-    expected = [cell.replace("%", r"\%").replace("–", "--") for cell in shown(lines)]
-    assert cells[4:] == expected
-    assert text.count(r"\toprule") == text.count(r"\midrule") == text.count(r"\bottomrule") == 1
+    quality, cost = (
+        [cell.strip("{} ") for cell in line.removesuffix(r" \\").split(" & ")]
+        for line in text.splitlines()
+        if "{sparse}" in line
+    )
+    for cells, expected in ((quality, shown(lines)), (cost, COST)):
+        assert cells[4:] == [cell.replace("%", r"\%").replace("–", "--") for cell in expected]
+    assert text.count(r"\toprule") == text.count(r"\midrule") == text.count(r"\bottomrule") == 2
 
 
 def test_page(written, lines):
@@ -149,7 +161,15 @@ def test_page(written, lines):
     *_, table = (part for part in text.split("<table")[1:] if "nDCG@10" in part)
     (row,) = (row for row in re.split(r"<tr[ >]", table) if ">sparse<" in row)
     cells = [" ".join(cell.split()) for cell in re.findall(r">([^<>]+)<", row) if cell.strip()]
-    for cell in ("0.4800", "undecided", "1 / 2 / 2", "300", "10.0", "2.00 KiB"):
+    for cell in (
+        "0.4800",
+        "undecided",
+        "1 / 2 / 2",
+        "300",
+        "10.0 M",
+        "1.11 % of dense",
+        "2.00 KiB",
+    ):
         assert cell in cells, (cell, cells)
     ends = [f"{100 * float(lines['sparse'][name]):.1f}" for name in ("ratio_low", "ratio_high")]
     assert any("80.0 %" in cell for cell in cells)
@@ -174,6 +194,8 @@ def test_payload(found, lines):
     assert outcomes == {"wins": 1, "ties": 2, "losses": 2}
     assert cell["ratio"]["low"] == float(lines["sparse"]["ratio_low"])
     assert cell["front"] == ["query_flops", "index_bytes"]
+    assert cell["costs"]["total_flops"] == 3000 + 10 * 1_000_000
+    assert cell["cost_shares"]["total_flops"] == pytest.approx(10_003_000 / 900_002_000)
     (system,) = (one for one in data["systems"] if one["mode"] == "sparse")
     assert system["mean"] == {"all": 0.48, "other": 0.48}
     assert system["ratio"]["all"]["tasks"] == 1

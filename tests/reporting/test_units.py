@@ -2,6 +2,7 @@ import pytest
 
 from harness.reporting.units import (
     bytes_text,
+    cost_share_text,
     duration,
     metric_name,
     milliseconds,
@@ -110,3 +111,19 @@ def test_ratios_are_per_cent(value, shown):
 )
 def test_metrics_have_their_usual_names(metric, shown):
     assert metric_name(metric) == shown
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [
+        (0, "0 %"),
+        (4.17e-5, "0.00417 %"),
+        (0.0111, "1.11 %"),
+        (1, "100 %"),
+        (4.5, "450 %"),
+        (45, "45 ×"),
+        (12_345, "1.23e+04 ×"),
+    ],
+)
+def test_shares_of_a_cost_keep_three_digits(share, shown):
+    assert cost_share_text(share) == shown
