@@ -104,6 +104,8 @@ def _hydra(command: str, arguments: list[str]) -> int:
     # Hydra wants its flag before the overrides; people put it anywhere.
     arguments = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
     arguments = [_quoted(argument) for argument in arguments]
+    if refused := _unplannable(command, arguments):
+        return _fail(refused, 2)
     sys.argv = [sys.argv[0], *arguments]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, not to Hydra's own printing
     application = hydra.main(
@@ -153,7 +155,7 @@ def _sweep(application: Callable[[], None], arguments: list[str]) -> int:
     from harness.sweep.conduct import conducted, plan_arguments
     from harness.sweep.record import unfinished_lines
 
-    planned = any(argument.lower() == "sweep.plan=true" for argument in arguments)
+    planned = _is_plan(arguments)
     with (
         plan_arguments(arguments) if planned else nullcontext(arguments) as given,
         conducted(shown=not planned) as sweep,
@@ -171,6 +173,22 @@ def _sweep(application: Callable[[], None], arguments: list[str]) -> int:
             for line in lines:
                 print(f"  {printable(line)}", file=sys.stderr)
     return status
+
+
+def _is_plan(arguments: list[str]) -> bool:
+    return any(argument.lower() == "sweep.plan=true" for argument in arguments)
+
+
+def _unplannable(command: str, arguments: list[str]) -> str | None:
+    """Why the jobs of a sweep cannot be listed, if that is asked for; None where they can."""
+    if not _is_plan(arguments):
+        return None
+    if command != "run":
+        return f"sweep.plan=true lists what harness run would do; harness {command} has no plan"
+    search = next((one for one in arguments if re.match("hydra/sweeper=(?!basic$)", one)), None)
+    if search is None:
+        return None
+    return f"{search} chooses its jobs by what earlier ones find: leave it or sweep.plan=true out"
 
 
 def _launched(application: Callable[[], None], sweep: Sweep) -> int:
@@ -253,6 +271,8 @@ def _one_line(error: BaseException) -> str:
     if option and (folder := config_folder() / option[1]).is_dir():
         known = sorted(path.stem for path in folder.glob("*.yaml"))
         message = f"{message.rstrip('.')}; {option[1]} is one of: {', '.join(known)}"
+    if re.search(r"Could not (find|load) 'hydra/(launcher|sweeper)/", message):
+        message += "; joblib, submitit and Optuna come with pip install 'harness[sweep]'"
     return message or type(error).__name__
 
 

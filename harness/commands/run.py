@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.commands.evaluate import conclude, evaluate, list_tasks
 from harness.config import RunConfig, parse
-from harness.sweep import is_searched, keep, offer
+from harness.sweep import alone_if_first, is_searched, keep, offer
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -31,7 +31,8 @@ def run(settings: DictConfig) -> int:
     from harness.sweep.conduct import overview_hidden
 
     mode = searched_mode(config) if is_searched() else None
-    evaluation = evaluate(config)
+    with alone_if_first(_embeddings(config)):
+        evaluation = evaluate(config)
     found = job_rows(evaluation.outcome.rows)
     keep(found)
     with overview_hidden():
@@ -40,6 +41,19 @@ def run(settings: DictConfig) -> int:
     if mode is not None and status == 0:
         offer(objectives(found, mode))
     return status
+
+
+def _embeddings(config: RunConfig) -> str | None:
+    """Stands for all that decides which texts are encoded, and how; None where nothing is."""
+    import hashlib
+    import json
+    from dataclasses import asdict
+
+    if all(mode.kind == "bm25" for mode in config.retrieval.values()):
+        return None
+    groups = (config.model, config.pooling, config.instruction, config.backend, config.tasks)
+    text = json.dumps([*map(asdict, groups), config.task_instructions], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _print(config: RunConfig, evaluation: Evaluation) -> None:

@@ -128,7 +128,7 @@ def _table(group: pd.DataFrame, modes: Sequence[str]) -> Table:
     alone = len(modes) == 1
     metric = str(group["metric"].iloc[0])
     for mode in modes:
-        table.add_column(Text(printable(f"{metric} {mode}")), justify="right")
+        table.add_column(Text(printable(f"{metric} {mode}")), justify="right", overflow="fold")
         table.add_column("FLOPs/query", justify="right")
     for name in ("of scoring", "ms/query", "index", "FLOPs/corpus") if alone else ():
         table.add_column(name, justify="right")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.process import this_process
+from harness.sweep.ahead import first_ahead
 from harness.sweep.record import JobRecord
 from harness.sweep.size import is_search
 
@@ -56,6 +58,11 @@ class Job:
         )
         return cls(record, Path(hydra.runtime.output_dir), searched=is_search(hydra.sweeper))
 
+    @property
+    def sweep_folder(self) -> Path:
+        """Where the jobs of its sweep see each other."""
+        return self._folder.parent
+
     def end(self, exit_status: int) -> None:
         """Write how it ended."""
         global _running  # noqa: PLW0603
@@ -81,6 +88,22 @@ def keep(rows: Sequence[Mapping[str, Any]]) -> None:
 def is_searched() -> bool:
     """Whether this process runs a job whose sweeper chooses settings by what jobs return."""
     return _running is not None and _running.searched
+
+
+@contextmanager
+def alone_if_first(need: str | None) -> Iterator[None]:
+    """What is done meanwhile, of all jobs of a sweep that share a need one does first.
+
+    Outside of a sweep nobody waits, nor where its jobs run one after the other.
+
+    Args:
+        need: See `first_ahead`; None for none.
+    """
+    if _running is None or need is None:
+        yield
+        return
+    with first_ahead(_running.sweep_folder / "ahead", need):
+        yield
 
 
 def offer(objectives: tuple[float, ...]) -> None:

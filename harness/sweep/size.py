@@ -46,8 +46,11 @@ def number_of_jobs(hydra: DictConfig) -> int | None:
 
 def _overrides(hydra: DictConfig) -> dict[str, Override]:
     """By name; the command line's stand above the sweeper's own."""
+    from hydra.core.global_hydra import GlobalHydra
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
+    running = GlobalHydra.instance()
+    groups = running.config_loader() if running.is_initialized() else None  # what `glob` looks in
     given = [f"{name}={value}" for name, value in (hydra.sweeper.get("params") or {}).items()]
-    parsed = OverridesParser.create().parse_overrides([*given, *hydra.overrides.task])
+    parsed = OverridesParser.create(groups).parse_overrides([*given, *hydra.overrides.task])
     return {one.get_key_element().lstrip("+"): one for one in parsed}

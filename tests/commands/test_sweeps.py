@@ -6,11 +6,8 @@ import subprocess
 import sys
 import tempfile
 from importlib.util import find_spec
-from pathlib import Path
 
-import pandas as pd
 import pytest
-import yaml
 
 from harness.cli import _main
 from harness.evaluation.downloads import DataLoader, UnreachableDataError
