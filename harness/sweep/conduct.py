@@ -138,4 +138,5 @@ def _quieten_optuna() -> None:
     with suppress(ImportError):
         import optuna
 
+        logging.getLogger("hydra_plugins.hydra_optuna_sweeper").setLevel(logging.CRITICAL)
         optuna.logging.set_verbosity(logging.WARNING)
