@@ -43,6 +43,7 @@ def _compare(config: RegressConfig) -> int:
     from harness.regression.report import older_results, report_on
     from harness.regression.timed import LatencyBaseline
     from harness.regression.words import alarm_line, summary
+    from harness.sweep.conduct import overview_hidden
 
     baselines = read_baselines(Path(config.baselines_dir))
     latencies = LatencyBaseline(config)
@@ -60,7 +61,8 @@ def _compare(config: RegressConfig) -> int:
     checks, notes = latencies.compare(run)
     report.checks.extend(checks)
     report.notes.extend([*notes, *older_results(rows, **_origin(evaluation.outcome))])
-    _print(config, report)
+    with overview_hidden():
+        _print(config, report)
     _write_files(config, report)
     status = conclude(config, evaluation)
     for note in report.notes:
@@ -80,6 +82,7 @@ def _update(config: RegressConfig) -> int:
     from harness.regression.current import run_snapshots
     from harness.regression.timed import LatencyBaseline
     from harness.regression.words import counted
+    from harness.sweep.conduct import overview_hidden
 
     folder = Path(config.baselines_dir)
     latencies = LatencyBaseline(config)
@@ -92,7 +95,8 @@ def _update(config: RegressConfig) -> int:
         pair = [(old, now)] if old is not None else []
         lines = fault + change_lines(old, now, compare(pair, _rule(config)))
         written += write_baseline(path, now)
-        _print_changes(config, path, lines)
+        with overview_hidden():
+            _print_changes(config, path, lines)
     for line in latencies.write(run):
         say(line)
     own = {baseline_path(folder, now.system) for now in run}
