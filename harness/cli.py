@@ -112,7 +112,7 @@ def _hydra(command: str, arguments: list[str]) -> int:
         config_path=str(config_folder()), config_name=command, version_base="1.3"
     )(job)
     try:
-        if arguments[:1] in (["-m"], ["--multirun"]):
+        if arguments[:1] in (["-m"], ["--multirun"]) or "hydra.mode=MULTIRUN" in arguments:
             status = _sweep(application, arguments)
         else:
             application()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.process import this_process
 from harness.sweep.ahead import first_ahead
-from harness.sweep.record import JobRecord
+from harness.sweep.record import MEETING, JobRecord
 from harness.sweep.size import is_search
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def alone_if_first(need: str | None) -> Iterator[None]:
     if _running is None or need is None:
         yield
         return
-    with first_ahead(_running.sweep_folder / "ahead", need):
+    with first_ahead(_running.sweep_folder / MEETING, need):
         yield
 
 

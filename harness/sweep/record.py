@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -14,6 +15,7 @@ from harness.files import write_text
 from harness.process import is_alive
 
 RECORD = "job.json"
+MEETING = "ahead"  # a folder where jobs see which of them goes ahead
 
 Status = Literal["running", "done", "failed", "killed"]
 
@@ -69,6 +71,7 @@ def clear_jobs(folder: Path) -> None:
     """Remove the records of an earlier sweep of the same folder."""
     for path in folder.rglob(RECORD):
         path.unlink(missing_ok=True)
+    shutil.rmtree(folder / MEETING, ignore_errors=True)
 
 
 def unfinished_lines(jobs: Sequence[JobRecord]) -> list[str]:

@@ -27,9 +27,10 @@ def test_records_are_read_as_written_by_number(tmp_path):
     for one in written:
         one.write(tmp_path / str(one.number))
     assert read_jobs(tmp_path) == written[::-1]
+    (tmp_path / "ahead").mkdir()
     clear_jobs(tmp_path)
     assert read_jobs(tmp_path) == []
-    assert (tmp_path / "10").is_dir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["10", "9"]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"number": 1}', '{"other": 1}'])
