@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from harness.config import build
@@ -81,7 +84,8 @@ def plan(config: RunConfig) -> list[PlannedTask]:
     config = with_published_settings(config, model)
     encoder = build_encoder(config, model)
     head = build_head(config, encoder)
-    tasks = parts_of(resolve_tasks(config.tasks, cache_dir=Path(config.store_dir) / "tasks"))
+    kept = _copied(Path(config.store_dir).absolute() / "tasks")
+    tasks = parts_of(resolve_tasks(config.tasks, cache_dir=Path(kept.name)))
     planned = []
     for task in tasks:
         if not applicable(task, config.retrieval):
@@ -104,6 +108,15 @@ def plan(config: RunConfig) -> list[PlannedTask]:
             entry = _with_estimate(entry, task, own, config)
         planned.append(entry)
     return planned
+
+
+@cache
+def _copied(folder: Path) -> TemporaryDirectory[str]:
+    """A copy of the store's tasks where the embedded one can be built; gone with the process."""
+    copy = TemporaryDirectory(prefix="harness-plan-")
+    if folder.is_dir():
+        shutil.copytree(folder, copy.name, dirs_exist_ok=True)
+    return copy
 
 
 def _with_estimate(

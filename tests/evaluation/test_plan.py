@@ -1,5 +1,8 @@
 """What a run would do, before and after it has been done."""
 
+import shutil
+import tempfile
+
 import pytest
 
 from harness.evaluation import plan as planning
@@ -28,6 +31,27 @@ def test_nothing_is_stored_and_nothing_is_written(tiny, tmp_path):
     assert entry.flops > 0
     assert entry.seconds > 0
     assert "GFLOP/s" in entry.note
+
+
+def test_the_embedded_task_is_built_elsewhere(run_config, tmp_path, monkeypatch):
+    """The store keeps the collection that a run builds; a plan leaves it as it is."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    planning._copied.cache_clear()
+    config = run_config("retrieval=[bm25]", "tasks=embedded", "tasks.path=null")
+    (entry,) = plan(config)
+    assert (entry.task, list(entry.missing)) == ("PyDocRetrieval", ["bm25"])
+    assert not (tmp_path / "store").exists()
+    (built,) = temporary.rglob("*.json")
+    kept = tmp_path / "store" / "tasks" / built.name
+    kept.parent.mkdir(parents=True)
+    shutil.copy(built, kept)
+    planning._copied.cache_clear()
+    assert not list(temporary.iterdir())
+    monkeypatch.setattr("harness.evaluation.tasks.pydoc.build_collection", lambda: 1 / 0)
+    assert plan(config) == [entry]
+    planning._copied.cache_clear()
 
 
 def test_flops_are_about_those_of_the_run(tiny):
