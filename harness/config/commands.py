@@ -20,6 +20,8 @@ _OTHER_METRICS = (  # mteb's, of the other types
     *(f"{name}_{r}" for name in ("manhattan", "euclidean") for r in ("pearson", "spearman")),
     *(f"{name}_{m}" for name in ("similarity", "cosine", "dot") for m in ("accuracy", "f1", "ap")),
 )
+_LARGEST_THRESHOLD = 5.0
+_MOST_RESAMPLES = 100_000
 _DEPTHS = ("1", "3", "5", "10", "20", "100", "1000")
 
 
@@ -91,8 +93,16 @@ class ReportConfig:
             "published_models needs published=DIR, a folder of official mteb results",
         )
         at_least("threshold", self.threshold, 0)
+        require(
+            self.threshold <= _LARGEST_THRESHOLD,
+            f"threshold={self.threshold:g} is a share of dense, such as 0.8 for 80 %",
+        )
         at_least("queries", self.queries, 0)
         at_least("resamples", self.resamples, 100)
+        require(
+            self.resamples <= _MOST_RESAMPLES,
+            f"resamples={self.resamples} is more than {_MOST_RESAMPLES:,}",
+        )
         at_least("seed", self.seed, 0)
 
 

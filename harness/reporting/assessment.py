@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from harness.reporting.collect import Entry
 from harness.reporting.costs import QUERIES, cost_shares, shown_costs
 from harness.reporting.query_scores import query_scores
-from harness.reporting.systems import System, TaskPlace
+from harness.reporting.systems import System, TaskPlace, space_of
 from harness.statistics.bootstrap import RESAMPLES
 from harness.statistics.paired import PairedFigures, paired_figures
 from harness.statistics.pareto import on_front
-from harness.statistics.ranks import groups
+from harness.statistics.ranks import difference_variances, groups
 from harness.statistics.verdict import THRESHOLD, verdict
 
 FRONT_COSTS = ("query_flops", "latency_p50_ms", "index_bytes")
@@ -93,32 +93,36 @@ class Assessed:
         place: The place.
         assessments: By number of the system; p-values are not corrected yet.
         scored: What they are from, a set of queries each, that of most systems first.
+        faults: One line for each file of scores that could not be read.
     """
 
     place: TaskPlace
     assessments: dict[int, Assessment]
     scored: list[Scored] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
 
 
 def assess(
     systems: Sequence[System],
     place: TaskPlace,
     *,
-    faults: list[str],
     threshold: float = THRESHOLD,
     queries: int = QUERIES,
     resamples: int = RESAMPLES,
+    assignments: int = RESAMPLES,
     seed: int = 0,
 ) -> Assessed:
     """Assess every system that has a result at a place.
 
+    Places are drawn independently of one another, whichever others there are.
+
     Args:
         systems: All systems of a leaderboard.
         place: One task's split, subset, metric and data.
-        faults: See `query_scores`.
         threshold: What a share of dense is to reach.
         queries: See `shown_costs`.
-        resamples: Of the bootstrap and of the randomisation test.
+        resamples: Of the bootstrap.
+        assignments: Of the randomisation test.
         seed: Of both.
     """
     members = np.array([n for n, system in enumerate(systems) if place in system.entries])
@@ -136,13 +140,20 @@ def assess(
         for number in range(len(entries))
     }
     scored: list[Scored] = []
+    faults: list[str] = []
     for group in query_scores(entries, faults):
         column = {member: number for number, member in enumerate(group.members)}
         reference = [
             -1 if dense[member] == member else column.get(dense[member], -1)
             for member in group.members
         ]
-        figures = paired_figures(group.values, np.array(reference), resamples=resamples, seed=seed)
+        figures = paired_figures(
+            group.values,
+            np.array(reference),
+            resamples=resamples,
+            assignments=assignments,
+            seed=[seed, place.number],
+        )
         letters = _letters(figures) if not scored else [""] * len(column)
         for number, member in enumerate(group.members):
             found[member] = _with_figures(
@@ -154,13 +165,15 @@ def assess(
         {name: [each[name] for each in costs] for name in FRONT_COSTS},
     ).items():
         found[number] = replace(found[number], front=front)
-    return Assessed(place, {int(members[n]): one for n, one in found.items()}, scored)
+    return Assessed(place, {int(members[n]): one for n, one in found.items()}, scored, faults)
 
 
 def fronts(
     quality: Sequence[float | None], costs: Mapping[str, Sequence[float | None]]
 ) -> dict[int, tuple[str, ...]]:
     """The costs on whose Pareto front each point lies; a point without a figure is on none.
+
+    Equal points are on a front together.
 
     Args:
         quality: A point's quality.
@@ -171,8 +184,11 @@ def fronts(
     for name, figures in costs.items():
         cost = np.array([np.nan if one is None else one for one in figures], np.float64)
         known = np.flatnonzero(~(np.isnan(values) | np.isnan(cost)))
-        for number in known[on_front(cost[known], values[known])]:
-            found[int(number)] += (name,)
+        front = on_front(cost[known], values[known])
+        best = set(zip(cost[known][front], values[known][front], strict=True))
+        for number in known:
+            if (cost[number], values[number]) in best:
+                found[int(number)] += (name,)
     return found
 
 
@@ -188,14 +204,10 @@ def _dense_of(entries: Sequence[Entry]) -> dict[int, int]:
     """Each entry's dense one with the same embeddings; -1 for none. See `with_ratios`."""
     dense: dict[tuple[str, str], int] = {}
     for number, entry in enumerate(entries):
-        row = entry.row
-        space = row.model, row.encoder
-        if row.kind == "dense" and (space not in dense or row.mode == "dense"):
+        space = space_of(entry)
+        if entry.row.kind == "dense" and (space not in dense or entry.row.mode == "dense"):
             dense[space] = number
-    return {
-        number: dense.get((entry.row.model, entry.row.encoder), -1)
-        for number, entry in enumerate(entries)
-    }
+    return {number: dense.get(space_of(entry), -1) for number, entry in enumerate(entries)}
 
 
 def _share(entry: Entry) -> Share | None:
@@ -203,10 +215,10 @@ def _share(entry: Entry) -> Share | None:
 
 
 def _letters(figures: PairedFigures) -> list[str]:
-    queries = len(figures.differences)
-    if queries < 2:
+    if figures.queries < 2:
         return [""] * len(figures.means)
-    return [letter(n) for n in groups(figures.means, figures.covariance, queries - 1)]
+    variances = difference_variances(figures.covariance)
+    return [letter(n) for n in groups(figures.means, variances, figures.queries - 1)]
 
 
 def _with_figures(
@@ -218,21 +230,40 @@ def _with_figures(
     threshold: float,
 ) -> Assessment:
     share = assessment.share
-    low, high = float(figures.share_low[column]), float(figures.share_high[column])
     if share is not None and figures.wins[column] >= 0:
         share = replace(
-            share,
-            p=float(figures.p[column]),
+            with_interval(share, figures.share_low[column], figures.share_high[column], threshold),
+            p=number_or_none(figures.p[column]),
             wins=int(figures.wins[column]),
             ties=int(figures.ties[column]),
             losses=int(figures.losses[column]),
         )
-        if not np.isnan(low):
-            share = replace(share, low=low, high=high, verdict=verdict(low, high, threshold))
     return replace(
         assessment,
-        low=float(figures.low[column]),
-        high=float(figures.high[column]),
+        low=number_or_none(figures.low[column]),
+        high=number_or_none(figures.high[column]),
         share=share,
         group=group,
     )
+
+
+def with_interval(share: Share, low: float, high: float, threshold: float) -> Share:
+    """A share with its interval and verdict; an interval without an upper end is not shown.
+
+    Args:
+        share: The share.
+        low: Lower end; NaN where none is known.
+        high: Upper end; infinite where dense has nothing in many resamples.
+        threshold: What the share is to reach.
+    """
+    if np.isnan(low):
+        return share
+    found = verdict(low, high, threshold)
+    if np.isinf(high):
+        return replace(share, verdict=found)
+    return replace(share, low=float(low), high=float(high), verdict=found)
+
+
+def number_or_none(value: float) -> float | None:
+    """A number; None for NaN."""
+    return None if np.isnan(value) else float(value)

@@ -11,7 +11,7 @@ from harness.evaluation.rows import ResultRow
 from harness.reporting.assessment import Assessment, Share, letter
 from harness.reporting.standings import Standings
 from harness.reporting.systems import ABSENT, TaskPlace
-from harness.reporting.units import bytes_text, metric_name, milliseconds, ratio_text, si
+from harness.reporting.units import bytes_text, metric_name, milliseconds, p_text, ratio_text, si
 
 DIFFERENCE = "ours − published"
 _REVISION_DIGITS = 12
@@ -99,13 +99,6 @@ def share_text(share: Share | None) -> str:
     if share.low is None or share.high is None:
         return ratio_text(share.value)
     return f"{ratio_text(share.value)} [{100 * share.low:.1f}, {100 * share.high:.1f}]"
-
-
-def p_text(p: float | None) -> str:
-    """`0.0005` to four decimals, `<0.0005` below."""
-    if p is None:
-        return ABSENT
-    return f"{p:.4f}" if p >= 0.0005 else "<0.0005"
 
 
 def outcomes_text(share: Share | None) -> str:
@@ -267,7 +260,7 @@ COLUMNS = (
     ),
     Column(
         *("p", "p", _of_share("p")),
-        lambda line: p_text(getattr(line.assessment.share, "p", None)),
+        lambda line: p_text(getattr(line.assessment.share, "p", None)).replace("-", ABSENT),
     ),
     Column(
         *("wins", "wins/ties/losses", _of_share("wins")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -23,15 +24,12 @@ from harness.evaluation.results import (
     without_nan,
 )
 from harness.evaluation.rows import ResultRow, result_rows, with_ratios
+from harness.reporting.costs import shown_costs
 from harness.reporting.describe import describe
 
 _USUAL_METRIC = "ndcg_at_10"
 _NOT_METRICS = ("main_score", "hf_subset", "languages")
-_SHOWN_COSTS = (
-    *("documents", "queries", "query_flops", "corpus_flops", "index_bytes"),
-    *("latency_p50_ms", "latency_p95_ms", "documents_per_second"),
-)
-_MALFORMED = (KeyError, IndexError, TypeError, AttributeError, ValueError, ArithmeticError)
+MALFORMED = (KeyError, IndexError, TypeError, AttributeError, ValueError, ArithmeticError)
 
 
 @dataclass(frozen=True)
@@ -90,21 +88,27 @@ def collect(
     for path in paths:
         try:
             stored, config = _stored(path)
-            found.append(_entries(stored, config))
+            entries = _entries(stored, config)
             if each is not None:
                 each(stored, config)
+            found.append(entries)
         except BadInputError as error:
             unreadable.append(str(error))
-        except _MALFORMED as error:
-            unreadable.append(
-                f"{path} is not as `harness run` writes it ({type(error).__name__}: "
-                f"{' '.join(str(error).split())}); delete it and it will be computed again"
-            )
+        except MALFORMED as error:
+            unreadable.append(malformed_line(path, error))
     if not found:
         raise BadInputError(
             f"none of the {len(paths)} results under {results_dir} can be read; {unreadable[0]}"
         )
     return Collection(_with_ratios(_with_shared_metric(found)), unreadable)
+
+
+def malformed_line(path: Path, error: Exception) -> str:
+    """What is said of a result that is not as it should be."""
+    return (
+        f"{path} is not as `harness run` writes it ({type(error).__name__}: "
+        f"{' '.join(str(error).split())}); delete it and it will be computed again"
+    )
 
 
 def _stored(path: Path) -> tuple[StoredResult, Mapping[str, Any]]:
@@ -132,7 +136,11 @@ def _parsed(text: str) -> Mapping[str, Any]:
 
 
 def _entries(stored: StoredResult, config: Mapping[str, Any]) -> tuple[list[Entry], list[str]]:
-    """The rows of one result, and the names that its main metric may have."""
+    """The rows of one result, and the names that its main metric may have.
+
+    Raises:
+        ValueError: If the result has no score at all, or no main metric.
+    """
     candidates = _main_metrics(stored)
     if not candidates:
         raise ValueError("no metric equals main_score")
@@ -145,9 +153,13 @@ def _entries(stored: StoredResult, config: Mapping[str, Any]) -> tuple[list[Entr
         encoder=settings_hash(encoder) if encoder else "",
         kept=True,
     )
+    if not rows:
+        raise ValueError("it holds no score")
     words = describe(settings)
+    # JSON can hold half a surrogate pair, which no UTF-8 file can.
+    json.dumps(settings, ensure_ascii=False, default=str).encode()
     for row in rows:
-        _check(row)
+        _check(row, words)
     revision = stored.experiment.get("revision")
     path = stored.path
     entries = [
@@ -199,14 +211,16 @@ def _with_ratios(entries: list[Entry]) -> list[Entry]:
     return rated
 
 
-def _check(row: ResultRow) -> None:
+def _check(row: ResultRow, words: str) -> None:
     """Raise ValueError or TypeError where a row could not be shown."""
-    for name in ("model", "task", "subset", "split", "mode", "kind", "experiment", "hardware"):
+    for name in ("model", "task", "task_type", "subset", "split", "mode", "kind", "experiment"):
         _text(name, getattr(row, name))
-    _text("dataset_revision", row.dataset_revision)
+    for name in ("hardware", "commit", "dataset_revision"):
+        _text(name, getattr(row, name))
+    _text("settings", words)
     _figure("main_score", row.value)
-    for name in _SHOWN_COSTS:
-        _figure(name, row.cost.get(name))
+    for name, figure in shown_costs(row).items():
+        _figure(name, figure)
 
 
 def _text(name: str, value: Any) -> None:

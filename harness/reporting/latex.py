@@ -15,7 +15,7 @@ _SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': "''",
     "–": "--",
     "—": "---",
     "−": "$-$",
@@ -30,6 +30,7 @@ _SPECIAL = {
     "’": "'",
     **{sign: f"\\{sign}" for sign in "#$%&_{}"},
 }
+_FLOATS = 10
 _SIGNS = re.compile("|".join(map(re.escape, _SPECIAL)))
 
 
@@ -40,8 +41,15 @@ def latex_text(tables: Sequence[TextTable], *, title: str) -> str:
         tables: The tables.
         title: Named in the first line.
     """
-    parts = [f"% {printable(' '.join(title.split()))}; needs \\usepackage{{booktabs,graphicx}}"]
-    return "\n\n".join([*parts, *(_table(table) for table in tables)]) + "\n"
+    parts = [
+        f"% {printable(' '.join(title.split()))}",
+        "% Needs \\usepackage{booktabs,graphicx}; other scripts want XeLaTeX or LuaLaTeX.",
+    ]
+    for number, table in enumerate(tables):
+        if number and number % _FLOATS == 0:
+            parts.append(r"\clearpage")  # LaTeX holds few floats back
+        parts.append(_table(table))
+    return "\n\n".join(["\n".join(parts[:2]), *parts[2:]]) + "\n"
 
 
 def escape_latex(text: str) -> str:

@@ -20,9 +20,9 @@ from harness.reporting.leaderboard_frame import leaderboard_frame
 from harness.reporting.page import page_text
 from harness.reporting.paper import PaperRow, paper_rows
 from harness.reporting.payload import payload
-from harness.reporting.plain import csv_text, markdown_text
+from harness.reporting.plain import csv_text, markdown_text, overall_csv_text
 from harness.reporting.standings import Standings, standings
-from harness.reporting.tables import leaderboard_tables
+from harness.reporting.tables import leaderboard_tables, narrow
 from harness.statistics.bootstrap import RESAMPLES
 from harness.statistics.verdict import THRESHOLD
 
@@ -81,14 +81,14 @@ def leaderboard(
         standings=assessed,
         boards=boards(assessed),
         paper=paper_rows(dict.fromkeys(place.task for place in assessed.places)),
-        unreadable=collection.unreadable,
+        unreadable=[*collection.unreadable, *assessed.faults],
     )
 
 
 def write_leaderboard(
     found: Leaderboard, folder: Path, *, pages: Mapping[int, str] | None = None
 ) -> Path:
-    """Write `index.html`, and `leaderboard` as `.csv`, `.md` and `.tex`.
+    """Write `index.html`, `leaderboard` as `.csv`, `.md` and `.tex`, and `overall.csv`.
 
     Args:
         found: The leaderboard.
@@ -100,9 +100,6 @@ def write_leaderboard(
     """
     tables = leaderboard_tables(found.standings, found.boards, found.paper)
     dated = f"{found.summary} Generated {found.today.isoformat()}."
-    write_text(folder / "leaderboard.csv", csv_text(found.boards))
-    write_text(folder / "leaderboard.md", markdown_text(tables, title=found.title, summary=dated))
-    write_text(folder / "leaderboard.tex", latex_text(tables, title=found.title))
     data = payload(
         found.standings,
         found.boards,
@@ -113,9 +110,16 @@ def write_leaderboard(
         today=found.today,
         unreadable=found.unreadable,
     )
-    page = folder / "index.html"
-    write_text(page, page_text(data))
-    return page
+    texts = {
+        "leaderboard.csv": csv_text(found.boards),
+        "overall.csv": overall_csv_text(found.standings),
+        "leaderboard.md": markdown_text(tables, title=found.title, summary=dated),
+        "leaderboard.tex": latex_text([narrow(table) for table in tables], title=found.title),
+        "index.html": page_text(data),
+    }
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return folder / "index.html"
 
 
 def write_figures(found: Leaderboard, folder: Path) -> list[Path]:

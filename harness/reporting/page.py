@@ -183,7 +183,7 @@ def _sections(payload: Mapping[str, Any]) -> tuple[list[_Section], list[_Section
     tabs = []
     types = payload["types"] if len(payload["types"]) > 1 else ()  # one type is the same as all
     for key in ("all", *types):
-        count = sum(key in ("all", task["type"]) for task in payload["tasks"])
+        count = payload["counts"][key]
         table = overall_table(
             payload["systems"], key, tasks=count, queries=payload.get("queries", QUERIES)
         )

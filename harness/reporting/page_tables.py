@@ -12,7 +12,14 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from harness.reporting.costs import QUERIES
-from harness.reporting.units import bytes_text, cost_share_text, milliseconds, ratio_text, si
+from harness.reporting.units import (
+    bytes_text,
+    cost_share_text,
+    milliseconds,
+    p_text,
+    ratio_text,
+    si,
+)
 from harness.text import printable
 
 _PAGE = re.compile(r"runs/[^/?#:\\\s]+\.html(?:#\S*)?")
@@ -172,21 +179,21 @@ def four(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def p_text(value: float | None) -> str:
-    """A p value with three decimals; the smallest are `<0.001`."""
-    if value is None:
-        return ""
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
+def ratio_cell(ratio: Mapping[str, Any] | None, *, of: int = 1) -> Cell:
+    """A ratio to dense with its interval and verdict: `95.7 %`, `93.1–98.2 %`, `reached`.
 
-
-def ratio_cell(ratio: Mapping[str, Any] | None) -> Cell:
-    """A ratio to dense with its interval and verdict: `95.7 %`, `93.1–98.2 %`, `reached`."""
+    Args:
+        ratio: The payload's ratio.
+        of: The number of tasks of the tab; a mean over fewer says so.
+    """
     if ratio is None or ratio["value"] is None:
         return Cell()
-    note = ""
+    notes = []
     if ratio["low"] is not None and ratio["high"] is not None:
-        note = f"{100 * ratio['low']:.1f}–{ratio_text(ratio['high'])}"
-    return Cell(ratio_text(ratio["value"]), note, printable(ratio["verdict"] or ""))
+        notes.append(f"{100 * ratio['low']:.1f}–{ratio_text(ratio['high'])}")
+    if ratio.get("tasks", of) < of:
+        notes.append(f"{ratio['tasks']} of {of} tasks")
+    return Cell(ratio_text(ratio["value"]), ", ".join(notes), printable(ratio["verdict"] or ""))
 
 
 def _overall_cells(system: Mapping[str, Any], tab: str, tasks: int) -> tuple[Cell, ...]:
@@ -197,8 +204,8 @@ def _overall_cells(system: Mapping[str, Any], tab: str, tasks: int) -> tuple[Cel
         Cell(_whole(system["rank_borda"].get(tab)), _points(system["borda"].get(tab))),
         Cell(printable(system["group"].get(tab) or "")),
         Cell(four(system["mean"].get(tab)), note),
-        ratio_cell(system["ratio"].get(tab)),
-        *_costs(system["costs"], system["front"].get(tab) or ()),
+        ratio_cell(system["ratio"].get(tab), of=tasks),
+        *_costs(system["costs"].get(tab) or {}, system["front"].get(tab) or ()),
     )
 
 
@@ -212,7 +219,7 @@ def _task_cells(cell: Mapping[str, Any]) -> tuple[Cell, ...]:
         Cell(printable(cell["group"] or "")),
         Cell(four(cell["value"]), f"{low}–{high}" if low and high else ""),
         ratio_cell(ratio),
-        Cell(p_text(ratio["p"]) if ratio else ""),
+        Cell(p_text(ratio["p"]) if ratio and ratio["p"] is not None else ""),
         Cell("" if None in counts else " / ".join(map(_whole, counts))),
         *_costs(cell["costs"], cell["front"], cell.get("cost_shares") or {}),
         Cell(four(cell["published"])),
@@ -251,8 +258,9 @@ def _whole(value: float | None) -> str:
 
 def _interval(system: Mapping[str, Any], tab: str) -> str:
     """The mean's interval, in the payloads that have one."""
-    ends = (system.get("interval") or {}).get(tab)
-    return f"{four(ends['low'])}–{four(ends['high'])}" if ends else ""
+    ends = (system.get("interval") or {}).get(tab) or {}
+    low, high = four(ends.get("low")), four(ends.get("high"))
+    return f"{low}–{high}" if low and high else ""
 
 
 def _points(value: float | None) -> str:

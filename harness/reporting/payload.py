@@ -53,6 +53,10 @@ def payload(
         "kinds": [*KINDS, *sorted(kinds - set(KINDS))],
         "facets": list(FACETS),
         "types": standings.types,
+        "counts": {
+            tab: next((line.tasks for line in overall if line is not None), 0)
+            for tab, overall in standings.overall.items()
+        },
         "tasks": [
             {
                 "id": f"t{number}",
@@ -84,7 +88,6 @@ def _system(number: int, system: System, standings: Standings, page: str | None)
         for tab, overall in standings.overall.items()
         if (line := overall[number]) is not None
     }
-    everywhere = next(iter(lines.values()))
     return {
         "id": f"s{number}",
         "model": system.row.model,
@@ -101,7 +104,7 @@ def _system(number: int, system: System, standings: Standings, page: str | None)
         "rank_borda": {tab: line.rank_borda for tab, line in lines.items()},
         "group": {tab: line.group for tab, line in lines.items()},
         "ratio": {tab: _share(line.share, tasks=True) for tab, line in lines.items()},
-        "costs": everywhere.costs,
+        "costs": {tab: line.costs for tab, line in lines.items()},
         "front": {tab: list(line.front) for tab, line in lines.items()},
         "page": page,
     }

@@ -8,7 +8,10 @@ import re
 from collections.abc import Sequence
 
 from harness.reporting.boards import COLUMNS, Board
+from harness.reporting.costs import SHOWN_COSTS
+from harness.reporting.standings import Standings
 from harness.reporting.tables import TextTable
+from harness.text import printable
 
 _NAMES = ("model", "mode", "kind", "settings", "task", "split", "subset", "metric")
 _ORIGIN = ("hardware", "commit", "dataset_revision", "experiment")
@@ -18,8 +21,9 @@ _FIRST = (
     *("index_bytes", "documents_per_second"),
 )
 _THEN = ("published", "difference")
+_OVERALL = ("mean", "low", "high", "rank", "borda", "rank_borda", "group", "tasks", "missing")
 _FORMULA = re.compile(r"\s*[=+\-@]|[\t\r\n]")
-_MARKDOWN = re.compile(r"[\\`*\[\]|~#]|(?<![^\W_])_|_(?![^\W_])")
+_MARKDOWN = re.compile(r"[\\`*\[\]|~#$]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def csv_text(tables: Sequence[Board]) -> str:
@@ -42,6 +46,34 @@ def csv_text(tables: Sequence[Board]) -> str:
                     *(column.figure(standing) for column in (*then, *last)),
                 ]
             )
+    return file.getvalue()
+
+
+def overall_csv_text(standings: Standings) -> str:
+    """Means, ranks and macro shares of all systems, a line each and tab; absent ones are empty."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    shares = ("value", "low", "high", "verdict", "p", "wins", "ties", "losses", "tasks")
+    writer.writerow(
+        [
+            *("tasks_of", "model", "mode", "kind", "settings", "system", *_OVERALL),
+            *(f"ratio_{name}" if name != "value" else "ratio" for name in shares),
+            *SHOWN_COSTS,
+        ]
+    )
+    for tab, lines in standings.overall.items():
+        for system, line in zip(standings.systems, lines, strict=True):
+            if line is not None:
+                row = system.row
+                texts = (tab, row.model, row.mode, row.kind, system.settings, system.name)
+                writer.writerow(
+                    [
+                        *map(_harmless, texts),
+                        *(getattr(line, name) for name in _OVERALL),
+                        *(getattr(line.share, name, None) for name in shares),
+                        *(line.costs[name] for name in SHOWN_COSTS),
+                    ]
+                )
     return file.getvalue()
 
 
@@ -71,7 +103,8 @@ def markdown_text(tables: Sequence[TextTable], *, title: str, summary: str) -> s
 
 def escape_markdown(text: str) -> str:
     """Text from outside that Markdown shows as it is: no markup, no HTML, one line."""
-    inert = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    line = printable(" ".join(text.split()))
+    inert = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKDOWN.sub(lambda found: "\\" + found[0], inert)
 
 

@@ -39,7 +39,7 @@ def query_scores(entries: Sequence[Entry], faults: list[str]) -> list[QueryScore
     """The scores of the entries of one place, those on the same queries together.
 
     An entry has none where its task ranks nothing, where an earlier version wrote none, or where
-    its value is not their mean, as that of some metrics is not.
+    its metric is not the mean over queries.
 
     Args:
         entries: At most one a system, all of one task, split, subset and metric.
@@ -76,8 +76,16 @@ def _read(entry: Entry) -> tuple[tuple[str, ...], NDArray[np.float64]] | None:
     if not file.is_file():
         return None
     ids, values = _column(file, row.split, row.subset, row.metric)
-    if not len(values) or abs(values.mean() - row.value) > _ROUNDING:
-        return None
+    if abs(values.mean() - row.value) > _ROUNDING:
+        raise ValueError(
+            f"{file} holds scores whose mean is {values.mean():.4f} and not {row.value:.4f}, the "
+            f"value in {file.parent}.json; delete both and the result will be computed again"
+        )
+    if len(set(ids)) < len(ids):
+        raise ValueError(
+            f"{file} holds a query twice; delete it and {file.parent}.json, and the result will be "
+            "computed again"
+        )
     order = sorted(range(len(ids)), key=ids.__getitem__)
     return tuple(ids[n] for n in order), values[order]
 
@@ -91,8 +99,10 @@ def _column(
             column = pc.cast(table[name], pa.string())
             if pc.count_distinct(column).as_py() > 1 or column[0].as_py() != value:
                 table = table.filter(pc.equal(column, value))
-        ids = pc.cast(table["query_id"], pa.string()).to_pylist()
-        values = table[metric].to_numpy()
+        ids = pc.cast(table["query_id"], pa.string())
+        values = pc.cast(table[metric], pa.float64()).to_numpy()
+        if ids.null_count or not len(values):
+            raise KeyError("query_id")
     except (OSError, KeyError, IndexError, pa.ArrowException) as error:
         raise ValueError(
             f"{file} cannot be read ({type(error).__name__}); delete it and {file.parent}.json, "
@@ -103,4 +113,4 @@ def _column(
             f"{file} holds scores that are no numbers; delete it and {file.parent}.json, and the "
             "result will be computed again"
         )
-    return ids, np.asarray(values, np.float64)
+    return ids.to_pylist(), np.asarray(values, np.float64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -18,6 +18,7 @@ from harness.reporting.costs import QUERIES
 from harness.reporting.overall import Overall, OverallSums
 from harness.reporting.systems import System, TaskPlace, systems_of
 from harness.statistics.bootstrap import RESAMPLES
+from harness.statistics.ranks import SIGNIFICANCE
 from harness.statistics.significance import holm
 from harness.statistics.verdict import THRESHOLD
 
@@ -79,21 +80,17 @@ def standings(
     tabs = {ALL: places, **{kind: [p for p in places if type_of[p] == kind] for kind in types}}
     if len(types) == 1:
         del tabs[types[0]]
-    sums = {
-        tab: OverallSums(systems, members, queries=queries, resamples=resamples, seed=seed)
-        for tab, members in tabs.items()
+    drawn: dict[str, int] = {
+        "queries": queries,
+        "resamples": resamples,
+        "assignments": max(resamples, _assignments(systems)),
+        "seed": seed,
     }
+    sums = {tab: OverallSums(systems, members, **drawn) for tab, members in tabs.items()}
     found: dict[tuple[int, TaskPlace], Assessment] = {}
     faults: list[str] = []
-    for assessed in _assessed(
-        systems,
-        places,
-        faults=faults,
-        threshold=threshold,
-        queries=queries,
-        resamples=resamples,
-        seed=seed,
-    ):
+    for assessed in _assessed(systems, places, threshold=threshold, **drawn):
+        faults += assessed.faults
         found |= {(number, assessed.place): one for number, one in assessed.assessments.items()}
         for one in sums.values():
             one.add(assessed)
@@ -119,11 +116,23 @@ def _assessed(
 
     A thread each, since their products are too small to be shared out well.
     """
-    threads = os.cpu_count() or 1
+    threads = len(os.sched_getaffinity(0))
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(places), threads):
             few = places[start : start + threads]
             yield from pool.map(lambda place: assess(systems, place, **given), few)
+
+
+def _assignments(systems: Sequence[System]) -> int:
+    """Random assignments that tell the smallest p of the largest family from the level by far.
+
+    The smallest p that n assignments can give is 1/(n + 1), and Holm multiplies it by the family.
+    """
+    comparisons = Counter[str]()
+    for system in systems:
+        if system.row.kind != "dense":
+            comparisons[system.family] += len(system.entries)
+    return int(20 * max(comparisons.values(), default=1) / SIGNIFICANCE)
 
 
 def _type_of(systems: Sequence[System], place: TaskPlace) -> str:

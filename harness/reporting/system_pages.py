@@ -10,12 +10,14 @@ from harness.errors import BadInputError
 from harness.evaluation.results import StoredResult, read_result, without_nan
 from harness.files import file_name, write_text
 from harness.progress import progress_bar
-from harness.reporting.collect import Entry
+from harness.reporting.collect import MALFORMED, Entry, malformed_line
 from harness.reporting.drilldown import drilldown_text
 from harness.reporting.standings import Standings
-from harness.reporting.systems import System, TaskPlace
+from harness.reporting.systems import System, TaskPlace, dense_entries, space_of
 
 FOLDER = "runs"
+
+_MARK = b'<meta name="generator" content="harness report">'
 
 
 def write_system_pages(standings: Standings, folder: Path, faults: list[str]) -> dict[int, str]:
@@ -24,69 +26,70 @@ def write_system_pages(standings: Standings, folder: Path, faults: list[str]) ->
     Args:
         standings: The assessed systems.
         folder: The leaderboard's.
-        faults: Gets a line for each system whose files cannot be read; it then has no page.
+        faults: Gets a line for each result whose files cannot be read; no page holds it.
 
     Returns:
         Number of a system to its page, relative to the folder.
     """
-    dense = _dense(standings.systems)
+    dense = dense_entries(standings.systems)
     pages = {}
-    numbers = [n for n, system in enumerate(standings.systems) if _paths(system)]
+    numbers = [
+        number
+        for number, system in enumerate(standings.systems)
+        if any(entry.path is not None for entry in system.entries.values())
+    ]
     with progress_bar("pages", len(numbers), unit="pages") as advance:
         for number in numbers:
             system = standings.systems[number]
             name = f"{file_name(system.name)}.html"
-            try:
-                write_text(folder / FOLDER / name, _page(system, dense))
+            text = _page(system, dense, faults)
+            if text is not None:
+                write_text(folder / FOLDER / name, text)
                 pages[number] = f"{FOLDER}/{name}"
-            except BadInputError as error:
-                faults.append(str(error))
             advance(1, 1)
     _remove_others(folder / FOLDER, {Path(page).name for page in pages.values()})
     return pages
 
 
-def _page(system: System, dense: Mapping[tuple[TaskPlace, str, str], Entry]) -> str:
-    results = {task: _read(path) for task, path in _paths(system).items()}
-    beside = {
-        entry.row.task: _read(other.path)
-        for place, entry in system.entries.items()
-        if (other := dense.get((place, *_space(entry)))) and other.path and entry.path
-    }
-    return drilldown_text(results, beside)
+def _page(
+    system: System, dense: Mapping[tuple[TaskPlace, str, str], Entry], faults: list[str]
+) -> str | None:
+    """A system's page, without what cannot be read; None where nothing can."""
+    results, beside = {}, {}
+    for place, entry in system.entries.items():
+        task, other = entry.row.task, dense.get((place, *space_of(entry)))
+        if entry.path is None or task in results:
+            continue
+        stored = _sound(entry.path, faults)
+        if stored is not None:
+            results[task] = stored
+            if other is not None and other.path is not None and other.path != entry.path:
+                beside[task] = _sound(other.path, faults)
+    if not results:
+        return None
+    return drilldown_text(results, {task: one for task, one in beside.items() if one is not None})
 
 
-def _paths(system: System) -> dict[str, Path]:
-    """The system's results by task."""
-    return {
-        entry.row.task: entry.path for entry in system.entries.values() if entry.path is not None
-    }
-
-
-def _space(entry: Entry) -> tuple[str, str]:
-    return entry.row.model, entry.row.encoder
-
-
-def _dense(systems: list[System]) -> dict[tuple[TaskPlace, str, str], Entry]:
-    """Dense at each place, by model and embeddings; the mode called `dense` before others."""
-    found: dict[tuple[TaskPlace, str, str], Entry] = {}
-    for system in systems:
-        for place, entry in system.entries.items():
-            key = (place, *_space(entry))
-            if entry.row.kind == "dense" and (key not in found or entry.row.mode == "dense"):
-                found[key] = entry
-    return found
-
-
-def _read(path: Path) -> StoredResult:
-    stored = read_result(path)
-    assert stored is not None, f"{path} was there"
-    return replace(stored, result=without_nan(stored.result), cost=without_nan(stored.cost))
+def _sound(path: Path, faults: list[str]) -> StoredResult | None:
+    """A result that a page can be made of by itself; None for another, which is told."""
+    try:
+        stored = read_result(path)
+        if stored is None:
+            raise BadInputError(f"{path} went away while it was read; run the command again")
+        stored = replace(stored, result=without_nan(stored.result), cost=without_nan(stored.cost))
+        drilldown_text({stored.result["task_name"]: stored})
+    except BadInputError as error:
+        faults.append(str(error))
+    except MALFORMED as error:
+        faults.append(malformed_line(path, error))
+    else:
+        return stored
+    return None
 
 
 def _remove_others(folder: Path, kept: set[str]) -> None:
     """Pages of systems that are no more; what is no page of ours stays."""
     if folder.is_dir():
         for path in folder.glob("*.html"):
-            if path.name not in kept:
+            if path.name not in kept and _MARK in path.read_bytes()[:2000]:
                 path.unlink()

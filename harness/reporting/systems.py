@@ -29,6 +29,12 @@ class TaskPlace:
     metric: str
     dataset_revision: str
 
+    @property
+    def number(self) -> int:
+        """A number of its own that depends on nothing else, for seeds."""
+        named = json.dumps([self.task, self.split, self.subset, self.metric])
+        return int.from_bytes(hashlib.sha256(named.encode()).digest()[:8])
+
     @classmethod
     def of(cls, row: ResultRow) -> TaskPlace:
         """Where a row belongs."""
@@ -66,6 +72,22 @@ class System:
     def revision(self) -> str:
         """The model's revision; empty when unknown."""
         return next(iter(self.entries.values())).revision or ""
+
+
+def dense_entries(systems: Sequence[System]) -> dict[tuple[TaskPlace, str, str], Entry]:
+    """Dense at each place, by model and embeddings; the mode called `dense` before others."""
+    found: dict[tuple[TaskPlace, str, str], Entry] = {}
+    for system in systems:
+        for place, entry in system.entries.items():
+            key = (place, *space_of(entry))
+            if entry.row.kind == "dense" and (key not in found or entry.row.mode == "dense"):
+                found[key] = entry
+    return found
+
+
+def space_of(entry: Entry) -> tuple[str, str]:
+    """What has to be alike for a ratio to dense: the model and its embeddings."""
+    return entry.row.model, entry.row.encoder
 
 
 def systems_of(entries: Sequence[Entry]) -> list[System]:

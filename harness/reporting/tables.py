@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness.reporting.boards import (
     Board,
     Standing,
     interval_text,
     outcomes_text,
-    p_text,
     share_text,
 )
 from harness.reporting.overall import Overall
 from harness.reporting.paper import PaperRow
 from harness.reporting.standings import ALL, Standings
 from harness.reporting.systems import ABSENT
-from harness.reporting.units import bytes_text, cost_share_text, milliseconds, ratio_text, si
+from harness.reporting.units import (
+    bytes_text,
+    cost_share_text,
+    milliseconds,
+    p_text,
+    ratio_text,
+    si,
+)
 
 _NAMES = ("model", "mode", "settings")
 _COSTS: tuple[tuple[str, str, Callable[[float | None], str]], ...] = (
@@ -83,13 +89,37 @@ def leaderboard_tables(
     return tables
 
 
+def narrow(table: TextTable) -> TextTable:
+    """The table for a printed page: models without their organisation, settings only where needed.
+
+    Args:
+        table: A table of `leaderboard_tables`.
+    """
+    if "settings" not in table.header:
+        return table
+    model, settings = (table.header.index(name) for name in ("model", "settings"))
+    names = [(row[model], row[model + 1]) for row in table.rows]
+    drop = len(set(names)) == len(names)
+
+    def kept(row: Sequence[str]) -> list[str]:
+        return [cell for column, cell in enumerate(row) if not (drop and column == settings)]
+
+    rows = [
+        kept([cell.rpartition("/")[2] if n == model else cell for n, cell in enumerate(row)])
+        for row in table.rows
+    ]
+    return replace(
+        table, header=kept(table.header), rows=rows, text_columns=table.text_columns - drop
+    )
+
+
 def _overall(standings: Standings, tab: str) -> TextTable:
     lines = [
         (system, line)
         for system, line in zip(standings.systems, standings.overall[tab], strict=True)
         if line is not None
     ]
-    lines.sort(key=lambda pair: (pair[1].rank or len(lines) + 1, pair[1].rank_borda or 0))
+    lines.sort(key=lambda pair: (pair[1].rank is None, pair[1].rank, pair[1].rank_borda))
     rows = [
         [
             system.row.model,

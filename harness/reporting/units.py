@@ -52,6 +52,13 @@ def ratio_text(value: float | None) -> str:
     return ABSENT if value is None else f"{100 * value:.1f} %"
 
 
+def p_text(p: float | None) -> str:
+    """A p-value to four decimals; `<0.0001` below, `-` when absent."""
+    if p is None:
+        return ABSENT
+    return f"{p:.4f}" if p >= 0.00005 else "<0.0001"
+
+
 def cost_share_text(share: float) -> str:
     """A share of a cost, hundredths of a per cent or multiples: `0.0042 %`, `103 %`, `45 ×`."""
     return f"{share:,.3g} ×" if share >= 10 else f"{100 * share:.3g} %"

@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.reporting.assessment import Share
-from harness.reporting.boards import Board, outcomes_text, p_text, share_text
+from harness.reporting.boards import Board, outcomes_text, share_text
 from harness.reporting.standings import ALL, Standings
 from harness.reporting.systems import ABSENT, System
 from harness.reporting.terminal import standard_output
-from harness.reporting.units import ratio_text
+from harness.reporting.units import p_text, ratio_text
 from harness.text import printable
 
 MOST_LINES = 40

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+Seed = int | Sequence[int]
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
@@ -14,7 +16,7 @@ _BLOCK = 1024  # resamples drawn at a time
 
 
 def resampled_means(
-    values: NDArray[np.float64], *, resamples: int = RESAMPLES, seed: int = 0
+    values: NDArray[np.float64], *, resamples: int = RESAMPLES, seed: Seed = 0
 ) -> NDArray[np.float32]:
     """The means of columns over queries that are drawn with replacement (Efron, 1979).
 
@@ -45,8 +47,8 @@ def interval(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The percentile interval of each column of resampled figures.
 
-    Resamples whose figure is undefined (NaN), such as a ratio to nothing, say nothing and are left
-    out; a column without any other has NaN.
+    Resamples whose figure is undefined (NaN) say nothing and are left out; a column without any
+    other has NaN. Infinite ones count: an end may be infinite.
 
     Args:
         samples: (resamples, columns).
@@ -57,28 +59,32 @@ def interval(
     """
     tail = (1 - confidence) / 2
     # Rows of one column each lie together, which selecting by rank wants.
-    sorted_by = np.ascontiguousarray(samples.T)
-    undefined = np.isnan(sorted_by)
-    if not undefined.any():
-        low, high = np.quantile(sorted_by, [tail, 1 - tail], axis=1, overwrite_input=True)
-        return low, high
-    low, high = (np.full(len(sorted_by), np.nan) for _ in range(2))
-    for row, (figures, none) in enumerate(zip(sorted_by, undefined, strict=True)):
-        if not none.all():
-            low[row], high[row] = np.quantile(figures[~none], [tail, 1 - tail])
+    rows = np.ascontiguousarray(samples.T)
+    odd = ~np.isfinite(rows).all(axis=1)
+    low, high = (np.full(len(rows), np.nan) for _ in range(2))
+    if not odd.all():
+        low[~odd], high[~odd] = np.quantile(rows[~odd], [tail, 1 - tail], axis=1)
+    for row in np.flatnonzero(odd):
+        known = rows[row][~np.isnan(rows[row])]
+        if len(known):
+            # No average of a finite and an infinite figure.
+            low[row] = np.quantile(known, tail, method="lower")
+            high[row] = np.quantile(known, 1 - tail, method="higher")
     return low, high
 
 
 def ratios(
     numerators: NDArray[np.floating], denominators: NDArray[np.floating]
 ) -> NDArray[np.float32]:
-    """Numerators over denominators, NaN where the denominator is not above 0.
+    """Numerators over denominators; infinite where something stands over nothing.
 
-    A share of nothing, or of less, says nothing.
+    NaN where nothing stands over nothing, or the denominator is below 0: a share of less than
+    nothing says nothing.
     """
     above, below = np.broadcast_arrays(numerators, denominators)
     found = np.full(above.shape, np.nan, np.float32)
     np.divide(above, below, out=found, where=below > 0)
+    found[(below == 0) & (above > 0)] = np.inf
     return found
 
 
@@ -87,7 +93,7 @@ def paired_interval(
     denominator: NDArray[np.float64],
     *,
     resamples: int = RESAMPLES,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> tuple[float, float]:
     """The 95 % percentile bootstrap interval of a ratio of means over the same queries.
 
@@ -103,7 +109,7 @@ def paired_interval(
     return float(low[0]), float(high[0])
 
 
-def _draws(queries: int, resamples: int, seed: int) -> Iterator[NDArray[np.float32]]:
+def _draws(queries: int, resamples: int, seed: Seed) -> Iterator[NDArray[np.float32]]:
     """How often each query is drawn: float32 (a block of resamples, queries)."""
     rng = np.random.default_rng(seed)
     for start in range(0, resamples, _BLOCK):

@@ -45,8 +45,8 @@ def borda_counts(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def groups(
     means: NDArray[np.float64],
-    covariance: NDArray[np.float64],
-    degrees: float,
+    variances: NDArray[np.float64],
+    degrees: float | NDArray[np.float64],
     *,
     level: float = SIGNIFICANCE,
 ) -> NDArray[np.int64]:
@@ -60,20 +60,21 @@ def groups(
 
     Args:
         means: (systems,), NaN for a system that belongs to no group.
-        covariance: Of the means, (systems, systems).
-        degrees: Degrees of freedom of the differences' variances.
+        variances: Of the differences of means of two systems, (systems, systems).
+        degrees: Their degrees of freedom, one for all or (systems, systems).
         level: Largest p that counts as significant.
 
     Returns:
         int64 (systems,), from 0; -1 for a system without a mean.
     """
     found = np.full(len(means), -1)
+    freedom = np.broadcast_to(np.asarray(degrees, np.float64), variances.shape)
     waiting = np.argsort(-means, kind="stable")[: np.count_nonzero(~np.isnan(means))]
     group = 0
     while len(waiting):
         best, rest = waiting[0], waiting[1:]
-        variance = covariance[best, best] + covariance.diagonal()[rest] - 2 * covariance[best, rest]
-        p = holm(_p_values(means[best] - means[rest], variance, degrees))
+        difference = means[best] - means[rest]
+        p = holm(_p_values(difference, variances[best, rest], freedom[best, rest]))
         worse = np.flatnonzero(p <= level)
         end = worse[0] if len(worse) else len(rest)
         found[best] = found[rest[:end]] = group
@@ -82,13 +83,25 @@ def groups(
     return found
 
 
+def difference_variances(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Variances of the differences of two systems' means, (systems, systems).
+
+    Args:
+        covariance: Of the means, (systems, systems).
+    """
+    own = covariance.diagonal()
+    return np.maximum(own[:, None] + own[None, :] - 2 * covariance, 0.0)
+
+
 def _p_values(
-    differences: NDArray[np.float64], variance: NDArray[np.float64], degrees: float
+    differences: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    degrees: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Two-sided; a difference that is the same in every query is certain."""
+    """Two-sided; a difference that is the same in every query is certain, 1 where none is known."""
     # Rounding leaves a rest of the variance of systems that are equal in every query.
     error = np.sqrt(np.where(variance > 1e-14, variance, 0.0))
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = differences / error
     p = 2 * t.sf(np.abs(statistic), degrees)
-    return np.where(np.abs(differences) <= 1e-12, 1.0, p)
+    return np.where((np.abs(differences) <= 1e-12) | np.isnan(variance), 1.0, p)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.statistics.bootstrap import RESAMPLES
+from harness.statistics.bootstrap import RESAMPLES, Seed
 
 _BLOCK = 256  # resamples drawn at a time
 _ROUNDING = 1e-5  # of sums in float32, as a share of what is summed
@@ -18,7 +18,7 @@ def paired_randomisation(
     second: NDArray[np.float64],
     *,
     resamples: int = RESAMPLES,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> float:
     """The two-sided p-value of a paired randomisation test of two means, see `randomisation`.
 
@@ -33,7 +33,7 @@ def paired_randomisation(
 
 
 def randomisation(
-    differences: NDArray[np.float64], *, resamples: int = RESAMPLES, seed: int = 0
+    differences: NDArray[np.float64], *, resamples: int = RESAMPLES, seed: Seed = 0
 ) -> NDArray[np.float64]:
     """Two-sided p-values of paired randomisation tests of means.
 
@@ -57,7 +57,7 @@ def stratified_randomisation(
     *,
     weights: Sequence[float] | None = None,
     resamples: int = RESAMPLES,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> NDArray[np.float64]:
     """As `randomisation`, of the weighted mean over strata (tasks) of the means over their queries.
 
@@ -80,7 +80,8 @@ def stratified_randomisation(
     # Sums that are equal differ by rounding, which must not decide.
     least = observed - _ROUNDING * np.maximum(largest, 1e-300)
     columns = [np.ascontiguousarray(one, np.float32) for one in weighted]
-    rngs = [np.random.default_rng([seed, n] if n else seed) for n in range(len(weighted))]
+    first = [seed] if isinstance(seed, int) else list(seed)
+    rngs = [np.random.default_rng([*first, n] if n else seed) for n in range(len(weighted))]
     extreme = np.zeros(len(observed), np.int64)
     for start in range(0, resamples, _BLOCK):
         count = min(_BLOCK, resamples - start)
@@ -89,7 +90,8 @@ def stratified_randomisation(
             signs = rng.integers(0, 2, (count, len(one)), np.int8) * 2 - 1
             sums += signs.astype(np.float32) @ one
         extreme += (np.abs(sums) >= least).sum(axis=0)
-    return np.asarray((extreme + 1) / (resamples + 1))
+    # A difference that is no number has no p.
+    return np.where(np.isnan(observed), np.nan, (extreme + 1) / (resamples + 1))
 
 
 def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -74,6 +74,9 @@ def board(models=3, tasks=6, modes=MODES):
         "kinds": [*modes, "bm25"],
         "facets": ["model", "mode", "pooling", "template", "head", "dtype"],
         "types": types,
+        "counts": {
+            key: sum(key in ("all", task["type"]) for task in listed) for key in ("all", *types)
+        },
         "tasks": listed,
         "systems": systems,
         "cells": cells,
@@ -115,7 +118,7 @@ def _system(number, model, mode):
         "settings": f"{pooling} pooling, ≤256 tokens" if pooling else "k1 = 1.5, b = 0.75",
         **{"mean": {}, "missing": {}, "borda": {}, "rank": {}, "rank_borda": {}},
         **{"group": {}, "ratio": {}, "front": {}},
-        "costs": _costs(model, mode, 0),
+        "costs": dict.fromkeys(("all", "Retrieval", "STS", "Reranking"), _costs(model, mode, 0)),
         "page": f"runs/{mode}-{model}.html",
     }
 
@@ -197,7 +200,8 @@ def _summarise(key, systems, tasks, cells):
             for cost in COSTS
             if whole
             and all(
-                o["mean"][key] < system["mean"][key] or o["costs"][cost] > system["costs"][cost]
+                o["mean"][key] < system["mean"][key]
+                or o["costs"][key][cost] > system["costs"][key][cost]
                 for o in ranked
                 if o is not system
             )
@@ -238,6 +242,7 @@ def hostile():
     found["kinds"] = [spoil(kind) for kind in found["kinds"]]
     found["facets"] = [spoil(facet) for facet in found["facets"]]
     found["types"] = [spoil("Retrieval"), spoil("other")]
+    found["counts"] = {"all": 2} | dict.fromkeys(found["types"], 1)
     for task, kind in zip(found["tasks"], found["types"], strict=True):
         task.update({key: spoil(task[key]) for key in ("name", "metric", "facts")}, type=kind)
         task["conditions"] = [[spoil("mark"), spoil("where")]]

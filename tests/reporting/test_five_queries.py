@@ -152,7 +152,8 @@ def test_latex(written, lines):
         if "{sparse}" in line
     )
     for cells, expected in ((quality, shown(lines)), (cost, COST)):
-        assert cells[4:] == [cell.replace("%", r"\%").replace("–", "--") for cell in expected]
+        assert cells[:3] == ["2", "model", "sparse"]
+        assert cells[3:] == [cell.replace("%", r"\%").replace("–", "--") for cell in expected]
     assert text.count(r"\toprule") == text.count(r"\midrule") == text.count(r"\bottomrule") == 2
 
 

@@ -14,6 +14,7 @@ from harness.reporting.tables import TextTable
         ("50 % of $x$ & #1", r"50 \% of \$x\$ \& \#1"),
         ("~^<>|", r"\textasciitilde{}\textasciicircum{}\textless{}\textgreater{}\textbar{}"),
         ("two\nlines \x1b[31m", r"two lines \textbackslash{}x1b[31m"),
+        ('say "a"', "say ''a''"),
         ("–−≤…", r"--$-$$\leq$\ldots{}"),
     ],
 )
@@ -24,7 +25,8 @@ def test_text_from_outside_is_set_as_it_is(text, escaped):
 def test_a_table_by_hand():
     table = TextTable("T_1", ["name", "nDCG@10"], [["a & b", "0.5"], ["[c]", "–"]], 1, ["Ten."])
     assert latex_text([table], title="A\n% title") == (
-        "% A % title; needs \\usepackage{booktabs,graphicx}\n"
+        "% A % title\n"
+        "% Needs \\usepackage{booktabs,graphicx}; other scripts want XeLaTeX or LuaLaTeX.\n"
         "\n"
         "\\begin{table}\n"
         "\\centering\n"
@@ -46,5 +48,12 @@ def test_braces_balance_whatever_the_text():
     table = TextTable("{", ["}", "\\"], [["}{", "\\}"]], 1)
     text = latex_text([table], title="}")
     inert = re.sub(r"\\[{}]", "", text.replace("\\\\", ""))
-    body = inert.partition("\n")[2]  # the first line is a comment
+    body = "\n".join(inert.splitlines()[2:])  # the first lines are comments
     assert body.count("{") == body.count("}")
+
+
+def test_a_page_of_floats_ends_before_latex_holds_too_many_back():
+    table = TextTable("T", ["name"], [["a"]], 1)
+    text = latex_text([table] * 21, title="")
+    parts = text.split("\\clearpage")
+    assert [part.count("\\begin{table}") for part in parts] == [10, 10, 1]

@@ -118,6 +118,126 @@ def test_subsets_of_a_task_weigh_as_one_task(tmp_path):
     assert found.overall[ALL][number["org/model", "dense"]].mean == pytest.approx(0.45)
 
 
+def test_a_task_s_share_is_that_of_its_means(tmp_path):
+    """Subsets of 0.2 of 0.1 and 0.1 of 0.8: a third of dense, not the mean of 200 % and 12.5 %."""
+    for mode, name, values in ((DENSE, "dense", (0.1, 0.8)), (SPARSE, "sparse", (0.2, 0.1))):
+        scores = {
+            "test": [
+                {"hf_subset": subset, "ndcg_at_10": value, "main_score": value}
+                for subset, value in zip(("de", "en"), values, strict=True)
+            ]
+        }
+        write(tmp_path, mode=mode, name=name, scores=scores, cost={})
+    found, number = assessed(tmp_path)
+    assert found.overall[ALL][number["org/model", "sparse"]].share.value == pytest.approx(1 / 3)
+
+
+def test_tasks_are_drawn_independently(tmp_path):
+    """One task's scores are the other's reversed: drawn alike, their mean would never vary."""
+    rng = np.random.default_rng(0)
+    scores = rng.random(50)
+    for task, values in (("T", scores), ("U", 1 - scores)):
+        result(tmp_path, DENSE, task, [0.5] * 50)
+        result(tmp_path, SPARSE, task, values)
+    found, number = assessed(tmp_path)
+    share = found.overall[ALL][number["org/model", "sparse"]].share
+    assert share.value == pytest.approx(1)
+    assert share.high - share.low > 0.1
+
+
+def test_another_task_changes_no_interval_of_the_first(tmp_path):
+    rng = np.random.default_rng(1)
+    for root, tasks in (("one", "T"), ("two", "STU")):
+        for task in tasks:
+            result(tmp_path / root, DENSE, task, rng.random(20) if task != "T" else [0.5, 0.7, 0.9])
+    low = []
+    for root in ("one", "two"):
+        found, _ = assessed(tmp_path / root)
+        (place,) = (place for place in found.places if place.task == "T")
+        low.append(found.assessments[0, place].low)
+    assert low[0] == low[1]
+
+
+def test_one_query_tells_of_no_spread(tmp_path):
+    result(tmp_path, DENSE, "T", [1.0])
+    result(tmp_path, SPARSE, "T", [0.9])
+    found, number = assessed(tmp_path)
+    sparse = found.assessments[number["org/model", "sparse"], found.places[0]]
+    assert (sparse.low, sparse.group) == (None, "")
+    share = sparse.share
+    assert (share.value, share.low, share.verdict, share.p) == (
+        pytest.approx(0.9),
+        None,
+        None,
+        None,
+    )
+    assert (share.wins, share.ties, share.losses) == (0, 0, 1)
+
+
+def test_what_dense_hardly_finds_decides_nothing(tmp_path):
+    """Dense finds 1 of 30 queries, so that a third of the resamples have nothing in it."""
+    result(tmp_path, DENSE, "T", [1.0, *[0.0] * 29])
+    result(tmp_path, SPARSE, "T", [0.03] * 30)
+    found, number = assessed(tmp_path, threshold=0.95)
+    share = found.assessments[number["org/model", "sparse"], found.places[0]].share
+    assert share.value == pytest.approx(0.9)
+    assert (share.low, share.high, share.verdict) == (None, None, "undecided")
+
+
+def test_a_task_on_which_dense_finds_nothing_leaves_the_others_their_interval(tmp_path):
+    result(tmp_path, DENSE, "T", [0.4, 0.8])
+    result(tmp_path, SPARSE, "T", [0.2, 0.4])
+    result(tmp_path, DENSE, "U", [0.0, 0.0])
+    result(tmp_path, SPARSE, "U", [0.1, 0.2])
+    found, number = assessed(tmp_path)
+    share = found.overall[ALL][number["org/model", "sparse"]].share
+    assert (share.value, share.low, share.tasks) == (pytest.approx(0.5), pytest.approx(0.5), 1)
+
+
+def test_a_system_with_some_subsets_only_is_shown_without_a_mean(tmp_path):
+    def scores(*subsets):
+        return {"test": [{"hf_subset": s, "ndcg_at_10": 0.5, "main_score": 0.5} for s in subsets]}
+
+    write(tmp_path, scores=scores("de", "en"), cost={})
+    write(tmp_path, model="org/other", scores=scores("en"), cost={})
+    found, number = assessed(tmp_path)
+    other = found.overall[ALL][number["org/other", "dense"]]
+    assert (other.mean, other.missing, other.tasks) == (None, 1, 1)
+
+
+def test_degrees_of_freedom_are_those_of_the_tasks_that_differ(tmp_path):
+    """All of the difference is in three queries: 5,000 others that agree tell nothing of it."""
+    rng = np.random.default_rng(2)
+    same = rng.random(5000)
+    for mode, values in ((DENSE, [0.9, 0.7, 0.8]), (SPARSE, [0.3, 0.5, 0.1])):
+        result(tmp_path, mode, "Small", values)
+        result(tmp_path, mode, "Large", same)
+    found, _ = assessed(tmp_path, resamples=100)
+    # Differences 0.6, 0.2 and 0.7: t = 3.27, p = .08 with 2 degrees of freedom, .001 with 5,001.
+    assert {line.group for line in found.overall[ALL]} == {"a"}
+
+
+def test_a_large_family_can_be_significant(tmp_path):
+    """Six comparisons by 100 assignments could not be: Holm would multiply 1/101 by six."""
+    scores = np.linspace(0.5, 1, 25)
+    for task in range(2):
+        result(tmp_path, DENSE, f"T{task:02}", scores)
+        for top_k in range(3):
+            mode = {**SPARSE, "doc_top_k": top_k + 1}
+            write(
+                tmp_path,
+                mode=mode,
+                name=f"sparse{top_k}",
+                task=f"T{task:02}",
+                scores=place(ndcg_at_10=0.3, main_score=0.3),
+                per_query={f"q{n}": 0.3 for n in range(25)},
+            )
+    found, _ = assessed(tmp_path, resamples=100)
+    p = [one.share.p for one in found.assessments.values() if one.share is not None]
+    assert len(p) == 6
+    assert max(p) < 0.05
+
+
 def test_p_values_of_a_model_s_configuration_are_one_family(tmp_path):
     """Two tasks of seven queries, all worse: p is 2/128 each, and Holm doubles the smaller."""
     ones, halves = [1.0] * 7, [0.5, 0.6, 0.4, 0.55, 0.45, 0.35, 0.65]

@@ -1,4 +1,6 @@
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from harness.reporting.collect import collect
@@ -25,9 +27,30 @@ def test_the_same_queries_in_any_order_are_one_group(tmp_path):
     np.testing.assert_array_equal(both.values, [[0.4, 0.8], [0.6, 0.2]])
 
 
-def test_a_value_that_is_not_the_mean_of_its_queries_has_none(tmp_path):
+def test_a_value_that_is_not_the_mean_of_its_queries_is_named(tmp_path):
     write(tmp_path, **half(per_query={"q1": 0.4, "q2": 0.7}))
-    assert scores_of(tmp_path) == ([], [])
+    found, (fault,) = scores_of(tmp_path)
+    assert found == []
+    assert "whose mean is 0.5500 and not 0.5000" in fault
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "said"),
+    [
+        ("ndcg_at_10", ["a", "b"], "cannot be read"),
+        ("query_id", [None, "q2"], "cannot be read"),
+        ("query_id", ["q1", "q1"], "a query twice"),
+    ],
+)
+def test_columns_that_are_not_as_they_should_be_are_named(tmp_path, column, values, said):
+    path = write(tmp_path, **half(per_query={"q1": 0.4, "q2": 0.6}))
+    file = path.with_suffix("") / "per_query.parquet"
+    table = pq.read_table(file)
+    number = table.column_names.index(column)
+    pq.write_table(table.set_column(number, column, pa.array(values)), file)
+    found, (fault,) = scores_of(tmp_path)
+    assert found == []
+    assert said in fault
 
 
 def test_a_result_without_scores_of_queries_has_none(tmp_path):

@@ -114,4 +114,4 @@ def test_figure():
     (axes,) = figure.axes
     assert axes.get_title(loc="left") == "T"
     shown = {text.get_text() for text in axes.texts}
-    assert shown == {"dense", "k=8 sparse", "k=16 sparse", "k=32 sparse"}
+    assert shown == {"dense", "k=8", "k=16", "k=32"}

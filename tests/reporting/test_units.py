@@ -6,6 +6,7 @@ from harness.reporting.units import (
     duration,
     metric_name,
     milliseconds,
+    p_text,
     ratio_text,
     si,
 )
@@ -127,3 +128,11 @@ def test_metrics_have_their_usual_names(metric, shown):
 )
 def test_shares_of_a_cost_keep_three_digits(share, shown):
     assert cost_share_text(share) == shown
+
+
+@pytest.mark.parametrize(
+    ("p", "shown"),
+    [(None, "-"), (0.0, "<0.0001"), (0.00004, "<0.0001"), (0.0001, "0.0001"), (1, "1.0000")],
+)
+def test_small_p_values_are_a_bound(p, shown):
+    assert p_text(p) == shown

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from mteb.benchmarks._create_table import _get_borda_rank
 from scipy.stats import ttest_rel
 
-from harness.statistics.ranks import borda_counts, groups, ranks
+from harness.statistics.ranks import borda_counts, difference_variances, groups, ranks
 from harness.statistics.significance import holm
 
 NAN = np.nan
@@ -42,7 +42,7 @@ def groups_of(values):
     """Groups by one task's scores, (queries, systems)."""
     count = len(values)
     covariance = np.atleast_2d(np.cov(values, rowvar=False)) / count
-    return groups(values.mean(axis=0), covariance, count - 1)
+    return groups(values.mean(axis=0), difference_variances(covariance), count - 1)
 
 
 def test_p_values_are_scipy_s():
@@ -51,9 +51,9 @@ def test_p_values_are_scipy_s():
     values = rng.random((40, 2))
     values[:, 1] += 0.1
     p = ttest_rel(values[:, 0], values[:, 1]).pvalue
-    covariance = np.cov(values, rowvar=False) / 40
+    variances = difference_variances(np.cov(values, rowvar=False) / 40)
     for level, expected in ((p * 1.001, [1, 0]), (p * 0.999, [0, 0])):
-        assert groups(values.mean(axis=0), covariance, 39, level=level).tolist() == expected
+        assert groups(values.mean(axis=0), variances, 39, level=level).tolist() == expected
 
 
 def plain_groups(values, level=0.05):
@@ -95,3 +95,14 @@ def test_what_differs_alike_in_every_query_is_certain():
 def test_a_system_without_a_mean_has_no_group():
     found = groups(np.array([0.5, NAN, 0.6]), np.zeros((3, 3)), 9)
     assert found.tolist() == [1, -1, 0]
+
+
+def test_degrees_of_freedom_are_each_pair_s_own():
+    """A difference of 2 errors is significant with 30 degrees of freedom, with 3 not."""
+    means, variances = np.array([2.0, 0.0]), np.array([[0.0, 0.9], [0.9, 0.0]])
+    for degrees, expected in ((30, [0, 1]), (3, [0, 0])):
+        assert groups(means, variances, np.full((2, 2), degrees)).tolist() == expected
+
+
+def test_an_unknown_variance_tells_no_difference():
+    assert groups(np.array([0.9, 0.1]), np.full((2, 2), np.nan), 9).tolist() == [0, 0]

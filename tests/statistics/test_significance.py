@@ -10,7 +10,7 @@ from ranx.statistical_tests import fisher_randomization_test, paired_student_t_t
 from scipy.stats import bootstrap, permutation_test
 
 from harness.statistics.bootstrap import paired_interval
-from harness.statistics.ranks import groups
+from harness.statistics.ranks import difference_variances, groups
 from harness.statistics.significance import (
     holm,
     paired_randomisation,
@@ -219,9 +219,9 @@ def test_groups_by_the_t_test_use_what_ranx_does():
     rng = np.random.default_rng(8)
     values = rng.random((50, 2))
     p, _ = paired_student_t_test(values[:, 0], values[:, 1])
-    covariance = np.cov(values, rowvar=False) / 50
+    variances = difference_variances(np.cov(values, rowvar=False) / 50)
     means = values.mean(axis=0)
-    apart, together = (groups(means, covariance, 49, level=p * x) for x in (1.001, 0.999))
+    apart, together = (groups(means, variances, 49, level=p * x) for x in (1.001, 0.999))
     assert sorted(apart.tolist()) == [0, 1]
     assert together.tolist() == [0, 0]
 
@@ -254,3 +254,8 @@ def test_strata_of_weight_0_do_not_count():
     found = stratified_randomisation([one, other], weights=[1.0, 0.0], resamples=20_000)
     expected = randomisation(one, resamples=20_000)
     assert found == pytest.approx(expected, abs=0.02)
+
+
+def test_a_difference_that_is_no_number_has_no_p():
+    found = randomisation(np.array([[np.nan, 0.1], [0.1, 0.2], [0.2, 0.3]]), resamples=100)
+    assert np.isnan(found).tolist() == [True, False]
