@@ -100,11 +100,9 @@ def summary_figure(frame: pd.DataFrame) -> Figure:
     """
     data = frame[frame["mode"].notna()].copy()
     several = data["mode"].nunique() > 1
-    named = data["settings"] + (" " + data["mode"] if several else "")
-    # What the sweep does not change is one point, and the mode's name says it all.
-    if several:
-        named = named.mask(data.index.isin(_alike(data).index), data["mode"])
-    data["name"] = named
+    data["name"] = data["settings"]
+    if several:  # what the sweep does not change is one point, and the mode's name says it all
+        data["name"] = data["name"].mask(data.index.isin(_alike(data).index), data["mode"])
     point = ["task", "mode", "value", "query_flops"]
     data = data.drop_duplicates(point).sort_values("front", ascending=False, kind="stable")
     data = data.assign(low=np.nan, high=np.nan)

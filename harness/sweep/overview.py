@@ -20,8 +20,8 @@ _EVERY = 0.5  # seconds between two looks at the jobs' records
 def seconds_left(jobs: Sequence[JobRecord], total: int | None) -> float | None:
     """How long the rest of a sweep will take, at the pace of the median job that has ended.
 
-    The first job, which may encode for all, is not what the others take. As many jobs as run now
-    are assumed to run side by side until the end.
+    The longest one, which may have encoded for all, counts only while it is alone. As many jobs as
+    run now are assumed to run side by side until the end.
 
     Args:
         jobs: The jobs that have started.
@@ -30,12 +30,12 @@ def seconds_left(jobs: Sequence[JobRecord], total: int | None) -> float | None:
     Returns:
         Seconds; None without a job that is done, or without a total.
     """
-    done = [job.seconds for job in jobs if job.status == "done"]
+    done = sorted(job.seconds for job in jobs if job.status == "done")
     if total is None or not done:
         return None
     running = sum(job.status == "running" for job in jobs)
     left = total - sum(job.status != "running" for job in jobs)
-    return statistics.median(done) * max(left, 0) / max(running, 1)
+    return statistics.median(done[:-1] or done) * max(left, 0) / max(running, 1)
 
 
 def overview_line(jobs: Sequence[JobRecord], total: int | None) -> str:

@@ -25,7 +25,8 @@ def jobs(*states):
         ([("running", 0)], 3, None),
         ([("failed", 9)], 3, None),
         ([("done", 60)], 4, 180),
-        ([("done", 60), ("done", 2), ("done", 4)], 10, 28),  # the median, not the mean
+        ([("done", 60), ("done", 2)], 10, 16),  # the longest has encoded for both
+        ([("done", 60), ("done", 9), ("done", 2), ("done", 4)], 10, 24),  # the median of the rest
         ([("done", 6), ("running", 0), ("running", 0)], 9, 24),  # 8 left, two at once
         ([("done", 6), ("failed", 1), ("killed", 1), ("running", 0)], 4, 6),
         ([("done", 6), ("done", 6)], 2, 0),
