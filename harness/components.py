@@ -119,7 +119,8 @@ def parse(cls: type[C], mapping: Any, *, where: str) -> C:
         merged = OmegaConf.merge(OmegaConf.structured(cls), mapping)
         parsed = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
-        setting = ".".join(part for part in (where, error.full_key) if part)
+        key = error.full_key or _unfit(cls, mapping)
+        setting = ".".join(part for part in (where, key) if part)
         reason = str(error.msg or error).splitlines()[0]
         raise BadInputError(
             f"{setting}: {reason}; see `harness run --cfg job` for the settings"
@@ -129,6 +130,16 @@ def parse(cls: type[C], mapping: Any, *, where: str) -> C:
         raise BadInputError(f"{prefix}{str(error).splitlines()[0]}") from error
     assert isinstance(parsed, cls)
     return parsed
+
+
+def _unfit(cls: type[Any], mapping: Any) -> str:
+    """The first setting that a class cannot take, where omegaconf does not name it; else empty."""
+    for key in mapping:
+        try:
+            OmegaConf.merge(OmegaConf.structured(cls), OmegaConf.create({key: mapping[key]}))
+        except OmegaConfBaseException:
+            return str(key)
+    return ""
 
 
 def require(condition: bool, message: str) -> None:

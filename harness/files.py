@@ -74,7 +74,7 @@ def read_json(path: Path, *, remedy: str = "") -> dict[str, Any]:
     """
     try:
         parsed = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         then = f"; {remedy}" if remedy else f" ({brief(error)})"
         raise BadInputError(f"{path} cannot be read as JSON{then}") from error
     if not isinstance(parsed, dict):

@@ -161,7 +161,7 @@ def _modules(root: Path) -> list[tuple[str, str]]:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
         modules = [(str(entry["type"]), str(entry["path"])) for entry in entries]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise BadInputError(f"{path} is no list of modules; fetch the model again") from error
     for kind, folder in modules:
         if Path(folder).is_absolute() or ".." in Path(folder).parts:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from logging import ERROR
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
+
 from harness.cost.flops import ENCODERS_OF_PAIRS
 from harness.embedding.adapters import apply_adapters
 from harness.embedding.attention import set_attention
@@ -53,13 +55,21 @@ def load_network(
                 use_safetensors=True,
                 local_files_only=True,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # told below, by name
             )
         except Exception as error:  # transformers fails in as many ways as configurations do
             first = brief(error)
             remedy = "; try backend.attention=eager" if "attention" in first else ""
+            if isinstance(error, SafetensorError):
+                remedy = "; a .safetensors file of it is damaged, fetch the model again"
             raise BadInputError(
                 f"no model could be loaded from {model.folder}: {first}{remedy}"
             ) from error
+    for name, found, wanted in sorted(report["mismatched_keys"]):
+        raise BadInputError(
+            f"the model in {model.folder} does not fit its config.json: {name} has the shape "
+            f"{list(found)} and {list(wanted)} is asked for; fetch the model again"
+        )
     # Weights that are not there would be random. A pooler is never read.
     missing = sorted(name for name in report["missing_keys"] if not _POOLER.search(name))
     if missing:

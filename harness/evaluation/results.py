@@ -2,9 +2,10 @@
 
 `results/{org__model}/{revision}/experiments/{readable-id}-{hash}/` holds `{Task}.json` and
 `model_meta.json`, as `mteb.ResultCache` reads them, and a folder `{Task}/` with `experiment.json`,
-`config.yaml` (resolved), `environment.json`, `cost.json`, and of tasks that rank documents
-`rankings.parquet`, `per_query.parquet`, `qrels.parquet` and `texts.parquet`, and of modes that rank
-by terms `explanations.parquet`. `{Task}.json` is written last: a result without it does not exist.
+`config.yaml` (resolved), `environment.json`, `cost.json`, `digests.json`, and of tasks that rank
+documents `rankings.parquet`, `per_query.parquet`, `qrels.parquet` and `texts.parquet`, and of modes
+that rank by terms `explanations.parquet`. `{Task}.json` is written last but for the digests: a
+result without it does not exist.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.errors import BadInputError
+from harness.evaluation.digests import announce, damaged, settle
 from harness.evaluation.experiment import Experiment
 from harness.evaluation.explanations import EXPLANATIONS_FILE
 from harness.evaluation.kept_texts import TEXTS_FILE, texts_table
@@ -102,15 +104,14 @@ def read_result(path: Path) -> StoredResult | None:
     """A finished result, or None if there is none.
 
     Raises:
-        BadInputError: If it is there and cannot be read.
+        BadInputError: If it is there and cannot be read, or is not what was written.
     """
     if not path.exists():
         return None
+    folder = details_folder(path)
     result = _read_json(path)
-    details = {
-        name: _read_json(details_folder(path) / f"{name}.json", culprit=path)
-        for name in ("experiment", "environment", "cost")
-    }
+    files = {name: folder / f"{name}.json" for name in ("experiment", "environment", "cost")}
+    details = {name: _read_json(file, culprit=path) for name, file in files.items()}
     scores = result.get("scores")
     sound = isinstance(scores, dict) and all(
         isinstance(places, list)
@@ -121,6 +122,8 @@ def read_result(path: Path) -> StoredResult | None:
         raise BadInputError(f"{path} is no mteb result; delete it and it will be computed again")
     if not all(isinstance(figures, dict) for figures in details["cost"].values()):
         raise BadInputError(f"{path} has no cost record; delete it and it will be computed again")
+    if culprit := damaged(folder, {"result": path, **files}):
+        raise BadInputError(f"{culprit} is damaged; delete {path} and it will be computed again")
     return StoredResult(path, result, **details)
 
 
@@ -152,17 +155,22 @@ def write_result(
     details = details_folder(path)
     payload = without_nan(json.loads(evaluated.result.model_dump_json()))
     _keep_superseded(path, payload["dataset_revision"])
+    own = experiment.__dict__ | {"main_metric": main_metric, "task_type": task_type}
+    records = {
+        "experiment": _json(own),
+        "environment": _json(environment),
+        "cost": _json(evaluated.cost),
+    }
+    texts = records | {"result": _json(payload)}
+    announce(details, texts)
     write_text(details / "config.yaml", config)
-    for name, record in (
-        ("experiment", experiment.__dict__ | {"main_metric": main_metric, "task_type": task_type}),
-        ("environment", environment),
-        ("cost", evaluated.cost),
-    ):
-        write_text(details / f"{name}.json", _json(record))
+    for name, text in records.items():
+        write_text(details / f"{name}.json", text)
     if evaluated.ranked:
         _write_ranked(details, evaluated.ranked)
     write_text(path.parent / "model_meta.json", _json(meta))
-    write_text(path, _json(payload))
+    write_text(path, texts["result"])
+    settle(details, texts)
     stored = read_result(path)
     assert stored is not None
     return stored
@@ -195,7 +203,7 @@ def _keep_superseded(path: Path, revision: str) -> None:
         return
     try:
         old = str(json.loads(path.read_text(encoding="utf-8"))["dataset_revision"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         old = "unreadable"
     if old != revision:
         kept = path.parent / "superseded" / f"{path.stem}-{file_name(old)[:64]}"

@@ -11,6 +11,7 @@ from mteb.abstasks.aggregated_task import AbsTaskAggregate
 from harness.config import TasksConfig
 from harness.cost.record import combined_cost
 from harness.evaluation.aggregates import parts_of
+from harness.evaluation.digests import settle
 from harness.evaluation.downloads import DataLoader, UnreachableDataError
 from harness.evaluation.evaluators import RankingEvaluator, VectorEvaluator
 from harness.evaluation.runner import Runner
@@ -129,7 +130,9 @@ def test_the_result_is_in_mteb_s_layout(run, tmp_path):
         assert result.get_score() == rows_of(outcome, "Both")[experiment["mode"]].value
         assert (experiment["main_metric"], experiment["task_type"]) == ("ndcg_at_10", "Retrieval")
         beside = {file.name for file in (path.parent / "Both").iterdir()}
-        assert beside == {"config.yaml", "cost.json", "environment.json", "experiment.json"}
+        assert beside == {
+            *("config.yaml", "cost.json", "digests.json", "environment.json", "experiment.json")
+        }
 
 
 def test_the_second_run_keeps_it(run, tmp_path):
@@ -175,7 +178,8 @@ def test_it_is_combined_again_when_a_part_of_the_same_name_changes(run, tmp_path
     (part,) = (tmp_path / "results").glob("*/*/experiments/*/second.json")
     result = json.loads(part.read_text())
     result["scores"]["test"][0]["main_score"] = 0.125
-    part.write_text(json.dumps(result))
+    part.write_text(text := json.dumps(result))
+    settle(part.with_suffix(""), {"result": text})
     outcome = run("retrieval=[bm25]")
     first, both = (rows_of(outcome, name)["bm25"] for name in ("first", "Both"))
     assert both.value == pytest.approx((first.value + 0.125) / 2)

@@ -8,6 +8,7 @@ import pytest
 from mteb.results import TaskResult
 
 from harness.errors import TaskFailedError
+from harness.evaluation.digests import settle
 from harness.evaluation.evaluators import Evaluated
 from harness.evaluation.experiment import encoder_settings, settings_hash
 from harness.evaluation.ledger import Ledger
@@ -69,11 +70,18 @@ def test_a_result_is_found_again(ledger_of):
     assert meta["experiment_kwargs"] == again.experiments["bm25"].settings
 
 
+def rewrite(path, result):
+    """Another content of a result, as if it had been written so."""
+    text = json.dumps(result)
+    path.write_text(text)
+    settle(path.with_suffix(""), {"result": text})
+
+
 def test_a_result_of_other_data_is_none(ledger_of):
     ledger = ledger_of("search", "retrieval=[bm25]", run=True)
     path = ledger.stored("bm25").path
     result = json.loads(path.read_text())
-    path.write_text(json.dumps(result | {"dataset_revision": "other"}))
+    rewrite(path, result | {"dataset_revision": "other"})
     assert ledger.stored("bm25") is None
 
 
@@ -137,7 +145,7 @@ def test_places_of_another_process_are_not_lost(ledger_of):
     assert ledger.write("bm25", evaluated).result == stored.result
     place = stored.result["scores"]["test"][0]
     more = {"test": [place, place | {"hf_subset": "other"}]}
-    stored.path.write_text(json.dumps(stored.result | {"scores": more}))
+    rewrite(stored.path, stored.result | {"scores": more})
     with pytest.raises(TaskFailedError) as caught:
         ledger.write("bm25", evaluated)
     assert str(caught.value) == (

@@ -115,7 +115,7 @@ def test_what_is_written_is_read(write, tmp_path):
     assert TaskResult.from_disk(stored.path).get_score() == 0.5
     assert {path.name for path in folder.iterdir()} == {"toy.json", "toy", "model_meta.json"}
     assert {path.name for path in (folder / "toy").iterdir()} == {
-        *("config.yaml", "cost.json", "environment.json", "experiment.json")
+        *("config.yaml", "cost.json", "digests.json", "environment.json", "experiment.json")
     }
 
 

@@ -226,6 +226,7 @@ def test_results_are_strict_json_with_everything_beside_them(tiny_config, tmp_pa
         assert beside == {
             "config.yaml",
             "cost.json",
+            "digests.json",
             "environment.json",
             "experiment.json",
             "per_query.parquet",
