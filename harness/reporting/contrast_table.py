@@ -145,7 +145,7 @@ def _lines(query: MovedQuery, *, several: bool) -> list[str]:
 
 def _first(facts: QueryFacts) -> str:
     if not facts.documents:
-        return "finds nothing"
+        return "no document"
     document = facts.documents[0]
     mark = _RELEVANT if document.relevant else _OTHER
     text = cut(document.text, _LONGEST_DOCUMENT)

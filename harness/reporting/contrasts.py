@@ -152,9 +152,8 @@ class _Pair:
     places: list[PlacePair]
 
     def unshared(self, side: _Side) -> int:
-        return sum(
-            len(side.metrics[pair.place].query_ids) - len(pair.query_ids) for pair in self.places
-        )
+        everywhere = sum(len(one.query_ids) for one in side.metrics.values())
+        return everywhere - sum(len(pair.query_ids) for pair in self.places)
 
 
 def _chosen(first: Results, second: Results, tasks: Sequence[str]) -> list[str]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from harness.errors import BadInputError
 from harness.evaluation.results import StoredResult, read_result, result_paths
 from harness.files import file_name
+from harness.reporting.collect import MALFORMED, malformed_line
+from harness.reporting.describe import describe
 from harness.text import listed
 
 _NOT_RESULTS = ("model_meta.json",)
@@ -40,6 +42,10 @@ def find_run(
                 f"{result.path} does not say what was evaluated; delete it and it will be computed "
                 "again"
             )
+        try:
+            describe(result.experiment["settings"])
+        except MALFORMED as error:
+            raise BadInputError(malformed_line(result.path, error)) from error
     return {str(result.result.get("task_name", result.path.stem)): result for result in results}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -67,9 +68,13 @@ def read_metrics(details: Path) -> dict[Place, QueryMetrics]:
     if not path.exists():
         return {}
     try:
-        return stored_metrics(pq.read_table(path))
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        found = stored_metrics(pq.read_table(path))
+        for one in found.values():
+            if not np.isfinite(one.values).all():
+                raise ValueError("it holds what is no number")
+    except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as error:
         raise _damaged(path, error) from error
+    return found
 
 
 def query_facts(
@@ -159,5 +164,6 @@ def _rows(
 
 def _damaged(path: Path, error: Exception) -> BadInputError:
     return BadInputError(
-        f"{path} is not as `harness run` writes it ({type(error).__name__}: {brief(error)})"
+        f"{path} is not as `harness run` writes it ({type(error).__name__}: {brief(error)}); "
+        f"delete {path.parent}.json and the result will be computed again"
     )

@@ -45,7 +45,7 @@ def test_nothing_found_and_no_ratio(compared, capsys):
     print_contrast(compared({PLACE: (NOTHING, QRELS)}, {PLACE: (SECOND, QRELS)}), ("", ""))
     found = lines(capsys)
     assert found[4].startswith("toy MRR@10 0.0000 0.5000 +0.5000 - 0.")
-    assert "run_a: finds nothing" in found
+    assert "run_a: no document" in found
 
 
 def test_several_places_are_named(compared, capsys):

@@ -1,5 +1,7 @@
 """Which results the name of a run means."""
 
+import json
+
 import pytest
 
 from harness.reporting.find_run import find_run
@@ -101,3 +103,13 @@ def test_a_result_that_says_nothing_of_itself(results, refusal):
     assert message.endswith(
         f"{DENSE}/toy.json does not say what was evaluated; delete it and it will be computed again"
     )
+
+
+@pytest.mark.parametrize("settings", ["[]", '{"mode": "dense"}', '{"mode": {}}'])
+def test_settings_that_are_not_as_they_should_be(results, refusal, settings):
+    for beside in results.glob(f"*/*/*/{DENSE}/toy/experiment.json"):
+        record = json.loads(beside.read_text()) | {"settings": json.loads(settings)}
+        beside.write_text(json.dumps(record))
+    message = refusal(lambda: named(results, "dense"))
+    assert "is not as `harness run` writes it" in message
+    assert "delete it and it will be computed again" in message

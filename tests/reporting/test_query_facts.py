@@ -1,7 +1,10 @@
 """What is kept of single queries: the best documents that a score counts, texts, explanations."""
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from harness.errors import BadInputError
 from harness.evaluation.explanations import Explanation
 from harness.evaluation.results import details_folder
 from harness.reporting.query_facts import FoundDocument, QueryFacts, query_facts, read_metrics
@@ -77,3 +80,14 @@ def test_a_damaged_file_is_named(facts, tmp_path, refusal, name):
         )
     )
     assert message.startswith(f"{file} is not as `harness run` writes it (")
+
+
+def test_scores_that_are_no_numbers_are_refused(tmp_path):
+    stored = write_stored(tmp_path, places={PLACE: (SECOND, QRELS)})
+    file = details_folder(stored.path) / "per_query.parquet"
+    table = pq.read_table(file)
+    number = table.column_names.index("ndcg_at_10")
+    values = [float("nan"), *table["ndcg_at_10"].to_pylist()[1:]]
+    pq.write_table(table.set_column(number, "ndcg_at_10", pa.array(values)), file)
+    with pytest.raises(BadInputError, match="it holds what is no number"):
+        read_metrics(details_folder(stored.path))
