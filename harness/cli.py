@@ -28,7 +28,7 @@ COMMANDS = {
     "regress": "compare a run with its baselines: quality, FLOPs, bytes, times",
     "report": "turn results into a leaderboard page and tables",
     "compare": "set two runs side by side, query by query, with paired tests",
-    "export": "write rankings and judgements as TREC files for other tools",
+    "export": "write results as TREC files, or as mteb's results repository has them",
 }
 
 _CLOSED_PIPE = 141  # what a shell reports of a program that a closed pipe ended
