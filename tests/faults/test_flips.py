@@ -2,6 +2,7 @@
 
 import random
 
+import pyarrow as pa
 import pytest
 
 from tests.faults.runs import MODES, REPORT, finished, lasting
@@ -20,6 +21,11 @@ def damage(path, moments, cut):
     """Cut a file short or flip one of its bits, at a random place."""
     content = bytearray(path.read_bytes())
     place = moments.randrange(len(content))
+    if path.suffix == ".arrow" and not cut:
+        # There are gaps in such a file that nothing reads.
+        with pa.memory_map(str(path)) as source:
+            keys = pa.ipc.open_file(source).read_all().column("key").to_pylist()
+        place = content.index(keys[0]) + moments.randrange(16)
     if cut:
         content = content[:place]
     else:
