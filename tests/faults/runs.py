@@ -17,6 +17,7 @@ WORDS = [
     *("no", "quick", "brown", "lazy", "small", "animal", "sat", "said", "again"),
     *("query", "passage", "means", "word", "sentence", "jumps", "over"),
 ]
+ROOT = Path(__file__).parents[2]
 MODES = ("aligned_sparse", "bm25", "dense", "hybrid")
 
 # What differs between two runs of one configuration, in the record of a result and in that of its
@@ -81,14 +82,13 @@ class Zygote:
     def __init__(self, folder: Path, commands: list[list[str]]) -> None:
         single = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
         environment = os.environ | single | {"TOKENIZERS_PARALLELISM": "false"}
-        root = Path(__file__).parents[2]
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("zygote.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=(folder / "zygote.txt").open("w"),
             text=True,
-            env=environment | {"PYTHONPATH": str(root)},
+            env=environment | {"PYTHONPATH": str(ROOT)},
         )
         answer = self._ask(folder=str(folder), commands=commands)
         assert answer == "ready", (folder / "zygote.txt").read_text()
