@@ -117,7 +117,8 @@ def read_explanations(
     found: dict[tuple[Place, str], dict[str, Explanation]] = {}
     try:
         wanted = pc.field("query_id").isin(pa.array(sorted(queries), pa.string()))
-        for row in pq.read_table(path, filters=wanted).to_pylist():
+        table = pq.read_table(path, filters=wanted, page_checksum_verification=True)
+        for row in table.to_pylist():
             key = ((row["split"], row["subset"]), row["query_id"])
             found.setdefault(key, {})[row["role"]] = _explanation(row)
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:

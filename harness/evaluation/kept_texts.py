@@ -95,7 +95,11 @@ def read_texts(details: Path) -> dict[Place, KeptTexts]:
     if not path.exists():
         return {}
     try:
-        table = pq.read_table(path, columns=["split", "subset", "kind", "id", "text"])
+        table = pq.read_table(
+            path,
+            columns=["split", "subset", "kind", "id", "text"],
+            page_checksum_verification=True,
+        )
         columns = (pc.cast(column, pa.string()).to_pylist() for column in table.columns)
         rows = list(zip(*columns, strict=True))
     except (OSError, ValueError, pa.ArrowException) as error:

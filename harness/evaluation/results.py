@@ -230,7 +230,9 @@ def _write_ranked(details: Path, ranked: Mapping[Place, Ranked]) -> None:
         if not tables:
             continue
         table = pa.concat_tables(tables)
-        write_atomically(details / name, partial(pq.write_table, table, compression="zstd"))
+        # zstd itself notices few of the bits that a disk may flip.
+        write = partial(pq.write_table, table, compression="zstd", write_page_checksum=True)
+        write_atomically(details / name, write)
 
 
 def _ranking_table(split: str, subset: str, part: Ranked) -> pa.Table:

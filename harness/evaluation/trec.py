@@ -44,9 +44,9 @@ def read_scored(details: Path) -> dict[Place, tuple[Run, Qrels]]:
     """
     file = details
     try:
-        runs = stored_runs(pq.read_table(file := details / "rankings.parquet"))
-        judgements = stored_qrels(pq.read_table(file := details / QRELS_FILE))
-        metrics = stored_metrics(pq.read_table(file := details / PER_QUERY_FILE))
+        runs = stored_runs(_checked(file := details / "rankings.parquet"))
+        judgements = stored_qrels(_checked(file := details / QRELS_FILE))
+        metrics = stored_metrics(_checked(file := details / PER_QUERY_FILE))
         return {
             place: (
                 scored_run(
@@ -127,6 +127,10 @@ def trec_id(name: str) -> str:
         for char in name
     )
     return "".join(escaped) or "%"
+
+
+def _checked(file: Path) -> pa.Table:
+    return pq.read_table(file, page_checksum_verification=True)
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:

@@ -5,6 +5,9 @@ import random
 import pyarrow as pa
 import pytest
 
+from harness.errors import BadInputError
+from harness.evaluation.kept_texts import read_texts
+from harness.evaluation.trec import read_scored
 from tests.faults.runs import MODES, REPORT, finished, lasting
 
 SEED = 7_033
@@ -86,3 +89,22 @@ def test_a_damaged_shard(zygote, undisturbed, run, suffix, cut):
     encoded = int(said.split("computed, 0 kept; ")[1].split()[0])
     assert 1 <= encoded <= 4
     assert lasting(run) == undisturbed.results
+
+
+@pytest.mark.parametrize("name", ["rankings", "qrels", "per_query", "texts"])
+def test_a_flipped_bit_beside_a_result(run, name):
+    """Rankings, judgements, values and texts are read as they were written, or refused by name."""
+    details = finished(run)["dense"].with_suffix("")
+    file = details / f"{name}.parquet"
+    read = read_texts if name == "texts" else read_scored
+    whole, content = read(details), file.read_bytes()
+    moments, refusals = random.Random(SEED), 0
+    for _ in range(200):
+        damage(file, moments, cut=False)
+        try:
+            assert read(details) == whole
+        except BadInputError as error:
+            refusals += str(file) in str(error)
+        file.unlink()
+        file.write_bytes(content)
+    assert refusals > 100
