@@ -7,6 +7,7 @@ import json
 import os
 import re
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -60,6 +61,21 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_bytes(text.encode("utf-8"))
 
     write_atomically(path, write)
+
+
+def remove_leftovers(folder: Path, *, older_than: float = 0.0) -> None:
+    """Remove temporary files that killed writers have left in a folder, see `write_atomically`.
+
+    Args:
+        folder: The folder; it need not be there.
+        older_than: Age in seconds of what is removed. 0 is for a folder that no other process is
+            writing to, whose lock the caller holds.
+    """
+    now = time.time()
+    for file in folder.glob(".*.tmp"):
+        with suppress(FileNotFoundError):  # another process removes them too
+            if now - file.stat().st_mtime >= older_than:
+                file.unlink()
 
 
 def read_json(path: Path, *, remedy: str = "") -> dict[str, Any]:

@@ -27,11 +27,12 @@ from safetensors.numpy import save_file
 
 from harness.cost.disk import disk_bytes
 from harness.errors import BadInputError
-from harness.files import write_atomically, write_text
+from harness.files import remove_leftovers, write_atomically, write_text
 
 _KEY = pa.binary(16)
 _SCHEMA = pa.schema([("key", _KEY), ("tokens", pa.int64())])
 _FORMAT = "1"
+_ABANDONED_SECONDS = 86_400.0  # no shard takes so long to write: its writer was killed
 
 
 def text_keys(texts: Sequence[str]) -> list[bytes]:
@@ -76,6 +77,7 @@ class EmbeddingStore:
         self._keys = pa.array([], _KEY)
         self._places: NDArray[np.int64] = np.zeros((0, 2), np.int64)
         self._stale = False
+        self._swept = False
         self.refresh()
 
     def refresh(self) -> None:
@@ -176,6 +178,9 @@ class EmbeddingStore:
     ) -> Path:
         if not (self.folder / "space.json").exists():
             write_text(self.folder / "space.json", json.dumps(self._space, indent=2) + "\n")
+        if not self._swept:
+            remove_leftovers(self.folder, older_than=_ABANDONED_SECONDS)
+            self._swept = True
         name = f"shard-{uuid.uuid4().hex}"
         path = self.folder / f"{name}.safetensors"
         contiguous = np.ascontiguousarray(vectors, np.float32)

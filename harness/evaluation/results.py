@@ -34,7 +34,7 @@ from harness.evaluation.metrics import (
     place_columns,
     qrels_table,
 )
-from harness.files import file_name, read_json, write_atomically, write_text
+from harness.files import file_name, read_json, remove_leftovers, write_atomically, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -141,6 +141,7 @@ def write_result(
     """Write a finished (task, mode), `{Task}.json` last.
 
     A result of another data revision that is in its place is kept beside it, under `superseded/`.
+    Only one process at a time may write a result.
 
     Args:
         path: See `result_path`.
@@ -162,6 +163,7 @@ def write_result(
         "cost": _json(evaluated.cost),
     }
     texts = records | {"result": _json(payload)}
+    remove_leftovers(details)
     announce(details, texts)
     write_text(details / "config.yaml", config)
     for name, text in records.items():

@@ -14,7 +14,8 @@ class Undisturbed:
     Attributes:
         folder: Its working directory.
         command: What was run.
-        seconds: How long the run and its report took.
+        seconds: How long the run took.
+        report_seconds: How long its report took.
         results: What it left, see `lasting`.
         texts: Distinct texts that were encoded.
     """
@@ -22,6 +23,7 @@ class Undisturbed:
     folder: Path
     command: list[str]
     seconds: float
+    report_seconds: float
     results: dict[str, bytes]
     texts: int
 
@@ -46,6 +48,10 @@ def undisturbed(tmp_path_factory, zygote, command):
     """A run and its report that nothing happened to."""
     folder = tmp_path_factory.mktemp("undisturbed")
     began = time.monotonic()
-    zygote.finish(folder, command, REPORT)
-    seconds = time.monotonic() - began
-    return Undisturbed(folder, command, seconds, lasting(folder), stored_texts(folder))
+    zygote.finish(folder, command)
+    between = time.monotonic()
+    zygote.finish(folder, REPORT)
+    ended = time.monotonic()
+    return Undisturbed(
+        folder, command, between - began, ended - between, lasting(folder), stored_texts(folder)
+    )

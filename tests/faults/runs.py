@@ -160,13 +160,16 @@ def records(folder: Path) -> list[dict]:
 
 
 def lasting(folder: Path) -> dict[str, bytes]:
-    """What a results folder holds, by path: all but run records, locks, and what clocks decide."""
+    """What a results folder holds, by path.
+
+    All but run records, locks, what clocks decide, and temporary files of a killed writer.
+    """
     found = {}
     root = folder / "results"
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root)
         # The checksums are of times too.
-        left_out = name.parts[0] == "runs" or path.suffix == ".lock"
+        left_out = name.parts[0] == "runs" or path.suffix in (".lock", ".tmp")
         if path.is_dir() or left_out or path.name == DIGESTS_FILE:
             continue
         content = path.read_bytes()

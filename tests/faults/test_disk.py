@@ -46,7 +46,7 @@ def only_line(said):
     return line
 
 
-@pytest.mark.parametrize("size", [4, 96])
+@pytest.mark.parametrize("size", [pytest.param(4, marks=pytest.mark.slow), 96])
 def test_a_full_disk_under_the_store(zygote, undisturbed, mount, tmp_path, size):
     disk = mount("disk", f"size={size}k")
     command = [*undisturbed.command, f"store_dir={disk}"]
@@ -62,7 +62,9 @@ def test_a_full_disk_under_the_store(zygote, undisturbed, mount, tmp_path, size)
     assert same(tmp_path / "run", undisturbed)
 
 
-@pytest.mark.parametrize("size", [4, 60, 140])
+@pytest.mark.parametrize(
+    "size", [*(pytest.param(size, marks=pytest.mark.slow) for size in (4, 60)), 140]
+)
 def test_a_full_disk_under_the_results(zygote, undisturbed, mount, tmp_path, size):
     disk = mount("run/results", f"size={size}k")
     started = zygote.start(tmp_path / "run", undisturbed.command)
@@ -88,6 +90,7 @@ def same(folder, undisturbed):
     }
 
 
+@pytest.mark.slow
 def test_a_full_disk_under_the_leaderboards(zygote, undisturbed, mount, tmp_path):
     folder = tmp_path / "run"
     zygote.finish(folder, undisturbed.command)
@@ -112,6 +115,7 @@ def test_results_that_cannot_be_written(zygote, undisturbed, mount, tmp_path):
     assert not (folder / "store").exists()
 
 
+@pytest.mark.slow
 def test_results_that_can_only_be_read(zygote, undisturbed, mount, tmp_path):
     folder = tmp_path / "run"
     mount("run/results", "size=64m")
@@ -124,6 +128,7 @@ def test_results_that_can_only_be_read(zygote, undisturbed, mount, tmp_path):
     assert same(folder, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_store_that_can_only_be_read(zygote, undisturbed, mount, tmp_path):
     """Stored texts are read from it; others cannot be added."""
     folder = tmp_path / "run"

@@ -47,7 +47,7 @@ def refused(zygote, folder, command):
 
 
 @pytest.mark.parametrize("cut", [True, False], ids=["cut", "flip"])
-@pytest.mark.parametrize("pattern", ["*.json", "*/cost.json"])
+@pytest.mark.parametrize("pattern", ["*.json", pytest.param("*/cost.json", marks=pytest.mark.slow)])
 def test_a_damaged_result(zygote, undisturbed, run, pattern, cut):
     """It is named; once it is deleted it alone is computed again, and equal."""
     moments = random.Random(SEED)
@@ -62,6 +62,7 @@ def test_a_damaged_result(zygote, undisturbed, run, pattern, cut):
     assert lasting(run) == undisturbed.results
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [True, False], ids=["cut", "flip"])
 def test_a_report_leaves_a_damaged_result_out(zygote, run, cut):
     path = finished(run)["dense"]
@@ -74,7 +75,7 @@ def test_a_report_leaves_a_damaged_result_out(zygote, run, cut):
 
 
 @pytest.mark.parametrize("cut", [True, False], ids=["cut", "flip"])
-@pytest.mark.parametrize("suffix", ["safetensors", "arrow"])
+@pytest.mark.parametrize("suffix", ["safetensors", pytest.param("arrow", marks=pytest.mark.slow)])
 def test_a_damaged_shard(zygote, undisturbed, run, suffix, cut):
     """It is named; once it is deleted its texts alone are encoded again."""
     shards = sorted((run / "store" / "embeddings").glob(f"*/shard-*.{suffix}"))

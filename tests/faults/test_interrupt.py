@@ -75,6 +75,7 @@ def test_once_while_encoding(zygote, many, tmp_path):
     assert records(folder)[-1]["texts_encoded"] == stored_texts(folder) - stored
 
 
+@pytest.mark.slow
 def test_once_between_shards(zygote, many, tmp_path):
     """Batches that would have waited for their shard to be full are written all the same."""
     command = many(1600)
@@ -93,7 +94,7 @@ def test_once_between_shards(zygote, many, tmp_path):
     assert finished(folder) == {}
 
 
-@pytest.mark.parametrize("gap", [0.0, 0.002])
+@pytest.mark.parametrize("gap", [pytest.param(0.0, marks=pytest.mark.slow), 0.002])
 def test_twice(zygote, many, tmp_path, gap):
     folder, command = tmp_path / "run", many(400)
     started = zygote.start(folder, command)
@@ -111,6 +112,7 @@ def test_twice(zygote, many, tmp_path, gap):
     assert records(folder)[-1]["texts_encoded"] == stored_texts(folder) - stored
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["aligned_sparse", "hybrid", "bm25"])
 def test_while_a_mode_is_evaluated(zygote, undisturbed, tmp_path, mode):
     folder = tmp_path / "run"
@@ -127,6 +129,7 @@ def test_while_a_mode_is_evaluated(zygote, undisturbed, tmp_path, mode):
     assert lasting(folder) == undisturbed.results
 
 
+@pytest.mark.slow
 def test_while_a_report_is_written(zygote, undisturbed, tmp_path):
     folder = tmp_path / "run"
     zygote.finish(folder, undisturbed.command)

@@ -73,16 +73,19 @@ def content(folder):
 
 
 def kills(zygote, undisturbed, folder, count):
-    """Spread kills over a run's length, each at a random moment of its share."""
+    """Spread two thirds of the kills over a run's length and one third over its report's.
+
+    Each comes at a random moment of its share.
+    """
     moments = random.Random(SEED)
+    of_run = count * 2 // 3
+    shares = [(number + moments.random()) / of_run for number in range(of_run)]
+    late = [(number + moments.random()) / (count - of_run) for number in range(count - of_run)]
+    seconds = [share * undisturbed.seconds for share in shares]
+    seconds += [undisturbed.seconds + share * undisturbed.report_seconds for share in late]
     places = Counter(
-        survive(
-            zygote,
-            undisturbed,
-            folder / f"kill-{number}",
-            (number + moments.random()) / count * undisturbed.seconds,
-        )
-        for number in range(count)
+        survive(zygote, undisturbed, folder / f"kill-{number}", moment)
+        for number, moment in enumerate(seconds)
     )
     print(f"{places.total()} kills survived: {dict(places)}")
     assert places.total() == count

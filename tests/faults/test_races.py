@@ -4,6 +4,8 @@ import os
 import signal
 import time
 
+import pytest
+
 from tests.faults.runs import MODES, REPORT, finished, lasting, stored_texts
 
 
@@ -19,6 +21,7 @@ def test_two_runs_of_one_configuration(zygote, undisturbed, tmp_path):
     assert "0 results computed, 4 kept" in zygote.finish(folder, undisturbed.command)
 
 
+@pytest.mark.slow
 def test_one_of_two_runs_is_killed(zygote, undisturbed, tmp_path):
     for share in (0.2, 0.4):
         folder = tmp_path / f"run-{share}"
@@ -31,6 +34,7 @@ def test_one_of_two_runs_is_killed(zygote, undisturbed, tmp_path):
         assert lasting(folder) == undisturbed.results
 
 
+@pytest.mark.slow
 def test_reports_beside_a_run(zygote, undisturbed, tmp_path):
     """A report reads whole results only, and two reports leave one page."""
     folder = tmp_path / "run"
