@@ -194,7 +194,9 @@ class TestFasterDtype:
         each = backend(tiny_llama, device="cpu")
         list(each.embed(long, include_instruction=True))
         fastest = fastest_dtype("cpu")
-        advice = f"this processor has instructions for {fastest}, two to five times as fast as float32"
+        advice = (
+            f"this processor has instructions for {fastest}, two to five times as fast as float32"
+        )
         assert (advice in self.told(capsys)) == (fastest != "float32")
         list(each.embed(long, include_instruction=True))
         assert self.told(capsys) == ""
