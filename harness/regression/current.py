@@ -95,7 +95,7 @@ def _per_query(path: Path) -> Mapping[Place, QueryMetrics]:
     if not file.exists():
         return {}
     try:
-        return stored_metrics(pq.read_table(file))
+        return stored_metrics(pq.read_table(file, page_checksum_verification=True))
     except (OSError, KeyError, pa.ArrowException) as error:
         raise BadInputError(
             f"{file} cannot be read; delete {path} and it will be computed again"

@@ -68,7 +68,7 @@ def read_metrics(details: Path) -> dict[Place, QueryMetrics]:
     if not path.exists():
         return {}
     try:
-        found = stored_metrics(pq.read_table(path))
+        found = stored_metrics(pq.read_table(path, page_checksum_verification=True))
         for one in found.values():
             if not np.isfinite(one.values).all():
                 raise ValueError("it holds what is no number")
@@ -154,7 +154,8 @@ def _rows(
         return []
     try:
         # Reading the whole file and then choosing is several times as fast as both at once.
-        table = pq.read_table(path, columns=[*_COLUMNS, figure]).filter(wanted)
+        columns = [*_COLUMNS, figure]
+        table = pq.read_table(path, columns=columns, page_checksum_verification=True).filter(wanted)
         asked = pc.is_in(pc.cast(table["query_id"], pa.string()), pa.array(queries, pa.string()))
         table = table.filter(asked)
         return list(zip(*(column.to_pylist() for column in table.columns), strict=True))

@@ -94,7 +94,9 @@ def _column(
     file: Path, split: str, subset: str, metric: str
 ) -> tuple[list[str], NDArray[np.float64]]:
     try:
-        table = pq.ParquetFile(file).read(["split", "subset", "query_id", metric])
+        table = pq.ParquetFile(file, page_checksum_verification=True).read(
+            ["split", "subset", "query_id", metric]
+        )
         for name, value in (("split", split), ("subset", subset)):
             column = pc.cast(table[name], pa.string())
             if pc.count_distinct(column).as_py() > 1 or column[0].as_py() != value:
