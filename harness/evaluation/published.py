@@ -6,7 +6,7 @@ import math
 import re
 import statistics
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ class PublishedScore:
     metric: str
     value: float
     deviation: float | None
-    file: Path | None = None
+    file: Path | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -89,8 +89,6 @@ class ResultFiles:
                 self._read[path] = _scores(result, path), _version(result.get("mteb_version"))
             except BadInputError as error:
                 self.faults.append(str(error))
-            except RecursionError:
-                self.faults.append(f"{path} is nested too deeply; fetch it again")
         return self._read[path]
 
     def _children(self, folder: Path) -> list[Path]:

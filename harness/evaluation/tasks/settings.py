@@ -9,7 +9,6 @@ from typing import Any
 
 from mteb.languages import check_language_code
 
-from harness.errors import BadInputError
 from harness.evaluation.tasks.json_lines import (
     FaultError,
     bad,
@@ -57,10 +56,7 @@ def read_settings(folder: Path) -> Settings:
     path = folder / FILE
     if not path.exists():
         return Settings()
-    try:
-        record = read_json(path, remedy="write one object")
-    except RecursionError:
-        raise BadInputError(f"{path} is nested too deeply; write one flat object") from None
+    record = read_json(path, remedy="write one object")
     for key in record:
         if key not in _READERS:
             known = ", ".join(_READERS)

@@ -111,7 +111,7 @@ def test_settings_that_are_no_json_are_refused(tmp_path):
     (folder / "task.json").write_text('{"type": STS}')
     assert "cannot be read as JSON; write one object" in refusal(folder)
     (folder / "task.json").write_text("[" * 100_000)
-    assert "nested too deeply; write one flat object" in refusal(folder)
+    assert "cannot be read as JSON; write one object" in refusal(folder)
 
 
 def test_settings_of_classifiers_are_refused_where_there_is_none(tmp_path):
