@@ -157,7 +157,9 @@ def write_results_table(table: pa.Table, folder: Path) -> Path:
 
 def _summary(collection: Collection) -> str:
     """How much there is, and what is left out."""
-    rows = [entry.row for entry in collection.entries]
+    rows = [entry.row for entry in collection.entries if entry.official is None]
+    official = len(collection.entries) - len(rows)
+    beside = f" {_count(official, 'official result')} beside them." if official else ""
     counts = (
         _count(len(rows), "result"),
         _count(len({row.task for row in rows}), "task"),
@@ -166,7 +168,7 @@ def _summary(collection: Collection) -> str:
     )
     missing = len(collection.unreadable)
     left_out = f" {_count(missing, 'more result')} could not be read." if missing else ""
-    return f"{counts[0]}: {', '.join(counts[1:])}.{left_out}"
+    return f"{counts[0]}: {', '.join(counts[1:])}.{beside}{left_out}"
 
 
 def _count(number: int, thing: str) -> str:

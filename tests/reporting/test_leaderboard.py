@@ -1,6 +1,7 @@
 import csv
 import io
 import re
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -8,6 +9,7 @@ from omegaconf import OmegaConf
 
 from harness.commands.report import report
 from harness.errors import BadInputError
+from harness.evaluation.published import PublishedScore
 from harness.reporting.collect import Collection
 from harness.reporting.leaderboard import leaderboard, write_figures, write_leaderboard
 from tests.reporting.literal import BM25, DENSE, entry
@@ -36,6 +38,17 @@ def test_how_much_there_is_and_when_it_was_made(tmp_path):
         assert "could not be read" not in text
     assert "Measured on Some CPU, 2 cores; commit 43df4342b425+." in markdown
     assert "1,500 documents, 500 queries, data revision d34ecf1b9ba8." in markdown
+
+
+def test_official_results_are_counted_apart(tmp_path):
+    score = PublishedScore(
+        **{"model": "org/other", "revision": "r", "task": "T", "split": "test"},
+        **{"subset": "default", "metric": "ndcg_at_10", "value": 0.7, "deviation": None},
+    )
+    other = replace(entry(model="org/other", mode="published", kind="published"), official=score)
+    _, _, markdown, _ = written(tmp_path, DENSE, other)
+    expected = "1 result: 1 task, 1 model, 1 retrieval mode. 1 official result beside them."
+    assert expected in markdown
 
 
 def test_results_that_could_not_be_read_are_counted(tmp_path):
