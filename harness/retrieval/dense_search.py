@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.dlpack import from_dlpack
 
 from harness.alignment.equal_rows import EqualRows
+from harness.retrieval.dense_kernels import products
 from harness.retrieval.ranking import Ranking, ranked
 
 _QUERIES = 256  # of a block
 _FEW = 4  # queries whose product takes no longer than reading the documents
+_A_THREAD = 1 << 23  # numbers of documents that are worth a thread of their own: 32 MiB
 _SCORES = 1 << 22  # of a block: 16 MiB
 _SPARE = 4  # candidates a rank that are sorted rather than thinned out
 
@@ -38,12 +42,12 @@ def dense_search(
     found = Ranking.empty(len(queries), count)
     for start in range(0, len(queries), _QUERIES):
         rows = slice(start, start + _QUERIES)
-        block = _tensor(queries[rows])
+        block = np.ascontiguousarray(queries[rows])
         best = Ranking.empty(len(block), count)
         repeated = np.empty((len(equal.originals), len(block)), np.float32)
         size = max(_SCORES // len(block), 1)
         for first in range(0, len(documents), size):
-            scores = _product(_tensor(documents[first : first + size]), block).numpy()
+            scores = _product(documents[first : first + size], block)
             _repeat(scores, repeated, equal, first)
             best = _better(best, scores, first)
         found.documents[rows] = best.documents
@@ -51,19 +55,24 @@ def dense_search(
     return found
 
 
-def _tensor(vectors: NDArray[np.float32]) -> torch.Tensor:
-    """The same memory, also where NumPy may only read it."""
-    return from_dlpack(vectors)
+def _product(documents: NDArray[np.float32], queries: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scores (documents, queries).
 
-
-def _product(documents: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
-    """Scores (documents, queries), in whichever order of factors MKL is the faster.
-
-    It is not NumPy's, whose threads would fight the model's for the next query.
+    For few queries it takes as long as reading the documents, which libraries of matrix products
+    do at half the memory's speed on some processors. For more it is PyTorch's and not NumPy's,
+    whose threads would fight the model's for the next query.
     """
-    if len(queries) < _FEW:
-        return (queries @ documents.T).T.contiguous()
-    return documents @ queries.T
+    if len(queries) >= _FEW:
+        return (from_dlpack(documents) @ from_dlpack(queries).T).numpy()
+    scores = np.empty((len(documents), len(queries)), np.float32)
+    threads = min(torch.get_num_threads(), documents.size // _A_THREAD)
+    if threads < 2:
+        products(documents, queries, scores)
+        return scores
+    parts = [np.array_split(one, threads) for one in (documents, scores)]
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda rows, found: products(rows, queries, found), *parts))
+    return scores
 
 
 def _repeat(
