@@ -32,6 +32,7 @@ def write_system_pages(standings: Standings, folder: Path, faults: list[str]) ->
         Number of a system to its page, relative to the folder.
     """
     dense = dense_entries(standings.systems)
+    sound: dict[Path, StoredResult | None] = {}  # dense stands beside several modes
     pages = {}
     numbers = [
         number
@@ -42,7 +43,7 @@ def write_system_pages(standings: Standings, folder: Path, faults: list[str]) ->
         for number in numbers:
             system = standings.systems[number]
             name = f"{file_name(system.name)}.html"
-            text = _page(system, dense, faults)
+            text = _page(system, dense, sound, faults)
             if text is not None:
                 write_text(folder / FOLDER / name, text)
                 pages[number] = f"{FOLDER}/{name}"
@@ -52,7 +53,10 @@ def write_system_pages(standings: Standings, folder: Path, faults: list[str]) ->
 
 
 def _page(
-    system: System, dense: Mapping[tuple[TaskPlace, str, str], Entry], faults: list[str]
+    system: System,
+    dense: Mapping[tuple[TaskPlace, str, str], Entry],
+    sound: dict[Path, StoredResult | None],
+    faults: list[str],
 ) -> str | None:
     """A system's page, without what cannot be read; None where nothing can."""
     results, beside = {}, {}
@@ -60,14 +64,22 @@ def _page(
         task, other = entry.row.task, dense.get((place, *space_of(entry)))
         if entry.path is None or task in results:
             continue
-        stored = _sound(entry.path, faults)
+        stored = _kept(entry.path, sound, faults)
         if stored is not None:
             results[task] = stored
             if other is not None and other.path is not None and other.path != entry.path:
-                beside[task] = _sound(other.path, faults)
+                beside[task] = _kept(other.path, sound, faults)
     if not results:
         return None
     return drilldown_text(results, {task: one for task, one in beside.items() if one is not None})
+
+
+def _kept(
+    path: Path, sound: dict[Path, StoredResult | None], faults: list[str]
+) -> StoredResult | None:
+    if path not in sound:
+        sound[path] = _sound(path, faults)
+    return sound[path]
 
 
 def _sound(path: Path, faults: list[str]) -> StoredResult | None:
