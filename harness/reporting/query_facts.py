@@ -68,7 +68,7 @@ def read_metrics(details: Path) -> dict[Place, QueryMetrics]:
     if not path.exists():
         return {}
     try:
-        found = stored_metrics(pq.read_table(path, page_checksum_verification=True))
+        found = stored_metrics(pq.ParquetFile(path, page_checksum_verification=True).read())
         for one in found.values():
             if not np.isfinite(one.values).all():
                 raise ValueError("it holds what is no number")

@@ -59,19 +59,23 @@ def _page(
     faults: list[str],
 ) -> str | None:
     """A system's page, without what cannot be read; None where nothing can."""
-    results, beside = {}, {}
+    paths: dict[str, Path] = {}
+    beside: dict[str, Path] = {}
     for place, entry in system.entries.items():
         task, other = entry.row.task, dense.get((place, *space_of(entry)))
-        if entry.path is None or task in results:
-            continue
-        stored = _kept(entry.path, sound, faults)
-        if stored is not None:
-            results[task] = stored
+        if entry.path is not None and task not in paths:
+            paths[task] = entry.path
             if other is not None and other.path is not None and other.path != entry.path:
-                beside[task] = _kept(other.path, sound, faults)
-    if not results:
-        return None
-    return drilldown_text(results, {task: one for task, one in beside.items() if one is not None})
+                beside[task] = other.path
+    try:
+        return drilldown_text(
+            *({task: _read(path) for task, path in one.items()} for one in (paths, beside))
+        )
+    except (BadInputError, *MALFORMED):
+        pass  # one of them: which is found out one by one
+    kept = {task: one for task, path in paths.items() if (one := _kept(path, sound, faults))}
+    others = {task: one for task, path in beside.items() if (one := _kept(path, sound, faults))}
+    return drilldown_text(kept, others) if kept else None
 
 
 def _kept(
@@ -82,13 +86,17 @@ def _kept(
     return sound[path]
 
 
+def _read(path: Path) -> StoredResult:
+    stored = read_result(path)
+    if stored is None:
+        raise BadInputError(f"{path} went away while it was read; run the command again")
+    return replace(stored, result=without_nan(stored.result), cost=without_nan(stored.cost))
+
+
 def _sound(path: Path, faults: list[str]) -> StoredResult | None:
     """A result that a page can be made of by itself; None for another, which is told."""
     try:
-        stored = read_result(path)
-        if stored is None:
-            raise BadInputError(f"{path} went away while it was read; run the command again")
-        stored = replace(stored, result=without_nan(stored.result), cost=without_nan(stored.cost))
+        stored = _read(path)
         drilldown_text({stored.result["task_name"]: stored})
     except BadInputError as error:
         faults.append(str(error))
