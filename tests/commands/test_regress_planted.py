@@ -69,17 +69,18 @@ def plant(source, target, *, every):
     return len(keys)
 
 
-def test_a_wrong_pooling_of_one_document_in_twenty_alarms(tiny):
+def test_a_wrong_pooling_of_one_document_in_four_alarms(tiny):
+    """So many that some lose their rank, whatever the random model's weights."""
     modes = "retrieval=[dense]"
     assert tiny("update=true", modes, run="right")[0] == 0
     tiny("update=true", modes, "pooling=cls", "baselines_dir=other", run="right")
-    assert plant("store-right", "store-wrong", every=20) == 2
+    assert plant("store-right", "store-wrong", every=4) == 10
     status, _, err = tiny(modes, run="wrong")
     assert status == 1
     (alarm,) = (line for line in said(err) if line.startswith("regression: "))
-    assert "dense: nDCG@10 1.0000 → 0.9" in alarm
+    assert "dense: nDCG@10 1.0000 → 0." in alarm
     assert "of 40 queries fell, 0 rose" in alarm
-    assert any("computed them: 2 embeddings;" in line for line in said(err))
+    assert any("computed them: 10 embeddings;" in line for line in said(err))
 
 
 @pytest.fixture
