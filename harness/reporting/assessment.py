@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from harness.reporting.collect import Entry
 from harness.reporting.costs import QUERIES, cost_shares, shown_costs
 from harness.reporting.query_scores import query_scores
-from harness.reporting.systems import System, TaskPlace, space_of
+from harness.reporting.systems import DenseKey, System, TaskPlace, space_of
 from harness.statistics.bootstrap import RESAMPLES
 from harness.statistics.paired import PairedFigures, paired_figures
 from harness.statistics.pareto import on_front
@@ -105,6 +105,7 @@ class Assessed:
 def assess(
     systems: Sequence[System],
     place: TaskPlace,
+    dense_entries: Mapping[DenseKey, Entry],
     *,
     threshold: float = THRESHOLD,
     queries: int = QUERIES,
@@ -119,6 +120,7 @@ def assess(
     Args:
         systems: All systems of a leaderboard.
         place: One task's split, subset, metric and data.
+        dense_entries: See `dense_entries`.
         threshold: What a share of dense is to reach.
         queries: See `shown_costs`.
         resamples: Of the bootstrap.
@@ -127,7 +129,9 @@ def assess(
     """
     members = np.array([n for n, system in enumerate(systems) if place in system.entries])
     entries = [systems[number].entries[place] for number in members]
-    dense = _dense_of(entries)
+    numbers = {id(entry): number for number, entry in enumerate(entries)}
+    partners = [dense_entries.get((place, *space_of(entry))) for entry in entries]
+    dense = [-1 if one is None else numbers[id(one)] for one in partners]
     costs = [shown_costs(entry.row, queries=queries) for entry in entries]
     found = {
         number: Assessment(costs=costs[number])
@@ -198,16 +202,6 @@ def letter(number: int) -> str:
         return ""
     higher, lowest = divmod(number, 26)
     return letter(higher - 1) + chr(ord("a") + lowest)
-
-
-def _dense_of(entries: Sequence[Entry]) -> dict[int, int]:
-    """Each entry's dense one with the same embeddings; -1 for none. See `with_ratios`."""
-    dense: dict[tuple[str, str], int] = {}
-    for number, entry in enumerate(entries):
-        space = space_of(entry)
-        if entry.row.kind == "dense" and (space not in dense or entry.row.mode == "dense"):
-            dense[space] = number
-    return {number: dense.get(space_of(entry), -1) for number, entry in enumerate(entries)}
 
 
 def _share(entry: Entry) -> Share | None:

@@ -249,7 +249,7 @@ COLUMNS = (
         lambda line: (
             share_text(line.assessment.share)
             if line.assessment.share
-            else ratio_text(line.row.ratio).replace("-", ABSENT)
+            else ratio_text(line.row.ratio)
         ),
     ),
     _unseen("ratio_low", _of_share("low")),
@@ -260,7 +260,7 @@ COLUMNS = (
     ),
     Column(
         *("p", "p", _of_share("p")),
-        lambda line: p_text(getattr(line.assessment.share, "p", None)).replace("-", ABSENT),
+        lambda line: p_text(getattr(line.assessment.share, "p", None)),
     ),
     Column(
         *("wins", "wins/ties/losses", _of_share("wins")),

@@ -87,7 +87,7 @@ def collect(
     unreadable = []
     for path in paths:
         try:
-            stored, config = _stored(path)
+            stored, config = stored_result(path), _config(path)
             entries = _entries(stored, config)
             if each is not None:
                 each(stored, config)
@@ -111,17 +111,28 @@ def malformed_line(path: Path, error: Exception) -> str:
     )
 
 
-def _stored(path: Path) -> tuple[StoredResult, Mapping[str, Any]]:
-    """A result without mteb's bare NaN, which stand for undefined scores; its configuration."""
+def stored_result(path: Path) -> StoredResult:
+    """A result without mteb's bare NaN, which stand for undefined scores.
+
+    Args:
+        path: Its `{Task}.json`.
+
+    Raises:
+        BadInputError: If it cannot be read.
+    """
     stored = read_result(path)
     if stored is None:
         raise BadInputError(f"{path} went away while it was read; run the command again")
-    stored = replace(stored, result=without_nan(stored.result), cost=without_nan(stored.cost))
+    return replace(stored, result=without_nan(stored.result), cost=without_nan(stored.cost))
+
+
+def _config(path: Path) -> Mapping[str, Any]:
+    """The configuration of a result's run; empty where it is not there."""
     try:
         text = (details_folder(path) / "config.yaml").read_text(encoding="utf-8")
     except FileNotFoundError:
-        return stored, {}
-    return stored, _parsed(text)
+        return {}
+    return _parsed(text)
 
 
 @lru_cache(maxsize=4096)  # a run's results have one

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +20,7 @@ from harness.reporting.assessment import (
 )
 from harness.reporting.collect import Entry
 from harness.reporting.costs import QUERIES, SHOWN_COSTS, shown_costs
-from harness.reporting.systems import System, TaskPlace, dense_entries, space_of
+from harness.reporting.systems import DenseKey, System, TaskPlace, space_of
 from harness.statistics.bootstrap import RESAMPLES, interval, ratios
 from harness.statistics.ranks import borda_counts, difference_variances, groups, ranks
 from harness.statistics.significance import stratified_randomisation
@@ -70,6 +70,7 @@ class OverallSums:
         self,
         systems: Sequence[System],
         places: Sequence[TaskPlace],
+        dense: Mapping[DenseKey, Entry],
         *,
         queries: int = QUERIES,
         resamples: int = RESAMPLES,
@@ -81,6 +82,7 @@ class OverallSums:
         Args:
             systems: All systems of a leaderboard.
             places: The places that count here, of one type or all.
+            dense: See `dense_entries`.
             queries: See `shown_costs`.
             resamples: As in `assess`.
             assignments: As in `assess`.
@@ -98,7 +100,6 @@ class OverallSums:
         self._of_task = of_task / of_task.sum(axis=0)
         self._open = [self._task_of.count(task) for task in range(len(tasks))]
         self._sums: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
-        dense = dense_entries(systems)
         self._values = self._figures(lambda place, entry: entry.row.value)
 
         def of_dense(place: TaskPlace, entry: Entry) -> float | None:

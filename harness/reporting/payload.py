@@ -64,8 +64,7 @@ def payload(
                 "type": board.type,
                 "metric": board.metric,
                 "facts": board.facts,
-                "conditions": [list(pair) for pair in board.conditions if pair[0]]
-                or [list(pair) for pair in board.conditions],
+                "conditions": [list(pair) for pair in board.conditions],
             }
             for number, board in enumerate(boards)
         ],

@@ -16,7 +16,13 @@ from harness.reporting.assessment import Assessed, Assessment, Share, assess
 from harness.reporting.collect import Entry
 from harness.reporting.costs import QUERIES
 from harness.reporting.overall import Overall, OverallSums
-from harness.reporting.systems import System, TaskPlace, systems_of
+from harness.reporting.systems import (
+    DenseKey,
+    System,
+    TaskPlace,
+    dense_entries,
+    systems_of,
+)
 from harness.statistics.bootstrap import RESAMPLES
 from harness.statistics.ranks import SIGNIFICANCE
 from harness.statistics.significance import holm
@@ -80,16 +86,17 @@ def standings(
     tabs = {ALL: places, **{kind: [p for p in places if type_of[p] == kind] for kind in types}}
     if len(types) == 1:
         del tabs[types[0]]
+    dense = dense_entries(systems)
     drawn: dict[str, int] = {
         "queries": queries,
         "resamples": resamples,
         "assignments": max(resamples, _assignments(systems)),
         "seed": seed,
     }
-    sums = {tab: OverallSums(systems, members, **drawn) for tab, members in tabs.items()}
+    sums = {tab: OverallSums(systems, members, dense, **drawn) for tab, members in tabs.items()}
     found: dict[tuple[int, TaskPlace], Assessment] = {}
     faults: list[str] = []
-    for assessed in _assessed(systems, places, threshold=threshold, **drawn):
+    for assessed in _assessed(systems, places, dense, threshold=threshold, **drawn):
         faults += assessed.faults
         found |= {(number, assessed.place): one for number, one in assessed.assessments.items()}
         for one in sums.values():
@@ -110,7 +117,10 @@ def standings(
 
 
 def _assessed(
-    systems: Sequence[System], places: Sequence[TaskPlace], **given: Any
+    systems: Sequence[System],
+    places: Sequence[TaskPlace],
+    dense: Mapping[DenseKey, Entry],
+    **given: Any,
 ) -> Iterator[Assessed]:
     """The places one after the other, some at a time: each holds its resamples.
 
@@ -120,7 +130,7 @@ def _assessed(
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(places), threads):
             few = places[start : start + threads]
-            yield from pool.map(lambda place: assess(systems, place, **given), few)
+            yield from pool.map(lambda place: assess(systems, place, dense, **given), few)
 
 
 def _assignments(systems: Sequence[System]) -> int:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import BadInputError
-from harness.evaluation.results import StoredResult, read_result, without_nan
+from harness.evaluation.results import StoredResult
 from harness.files import file_name, write_text
 from harness.progress import progress_bar
-from harness.reporting.collect import MALFORMED, Entry, malformed_line
+from harness.reporting.collect import MALFORMED, Entry, malformed_line, stored_result
 from harness.reporting.drilldown import drilldown_text
 from harness.reporting.standings import Standings
-from harness.reporting.systems import System, TaskPlace, dense_entries, space_of
+from harness.reporting.systems import DenseKey, System, dense_entries, space_of
 
 FOLDER = "runs"
 
@@ -54,7 +53,7 @@ def write_system_pages(standings: Standings, folder: Path, faults: list[str]) ->
 
 def _page(
     system: System,
-    dense: Mapping[tuple[TaskPlace, str, str], Entry],
+    dense: Mapping[DenseKey, Entry],
     sound: dict[Path, StoredResult | None],
     faults: list[str],
 ) -> str | None:
@@ -69,7 +68,7 @@ def _page(
                 beside[task] = other.path
     try:
         return drilldown_text(
-            *({task: _read(path) for task, path in one.items()} for one in (paths, beside))
+            *({task: stored_result(path) for task, path in one.items()} for one in (paths, beside))
         )
     except (BadInputError, *MALFORMED):
         pass  # one of them: which is found out one by one
@@ -86,17 +85,10 @@ def _kept(
     return sound[path]
 
 
-def _read(path: Path) -> StoredResult:
-    stored = read_result(path)
-    if stored is None:
-        raise BadInputError(f"{path} went away while it was read; run the command again")
-    return replace(stored, result=without_nan(stored.result), cost=without_nan(stored.cost))
-
-
 def _sound(path: Path, faults: list[str]) -> StoredResult | None:
     """A result that a page can be made of by itself; None for another, which is told."""
     try:
-        stored = _read(path)
+        stored = stored_result(path)
         drilldown_text({stored.result["task_name"]: stored})
     except BadInputError as error:
         faults.append(str(error))

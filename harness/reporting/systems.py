@@ -42,6 +42,9 @@ class TaskPlace:
         return cls(row.task.casefold(), *where)
 
 
+DenseKey = tuple[TaskPlace, str, str]  # a place, a model and its embeddings
+
+
 @dataclass(frozen=True, eq=False)
 class System:
     """A model's configuration in one retrieval mode.
@@ -74,9 +77,9 @@ class System:
         return next(iter(self.entries.values())).revision or ""
 
 
-def dense_entries(systems: Sequence[System]) -> dict[tuple[TaskPlace, str, str], Entry]:
+def dense_entries(systems: Sequence[System]) -> dict[DenseKey, Entry]:
     """Dense at each place, by model and embeddings; the mode called `dense` before others."""
-    found: dict[tuple[TaskPlace, str, str], Entry] = {}
+    found: dict[DenseKey, Entry] = {}
     for system in systems:
         for place, entry in system.entries.items():
             key = (place, *space_of(entry))
