@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,29 +140,23 @@ def _origin(outcome: RunOutcome) -> dict[str, Any]:
 
 
 def _print(config: RegressConfig, report: Report) -> None:
-    from harness.evaluation.results import without_nan
     from harness.regression.table import print_checks
-    from harness.reporting.terminal import standard_output
+    from harness.reporting.terminal import print_json, standard_output
 
     if config.format != "json":
         print_checks(standard_output(), report.checks)
         return
-    for check in report.checks:
-        line = json.dumps(without_nan(check.flat()), ensure_ascii=False, allow_nan=False)
-        sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    print_json(check.flat() for check in report.checks)
 
 
 def _print_changes(config: RegressConfig, path: Path, lines: Sequence[str]) -> None:
     from rich.text import Text
 
-    from harness.reporting.terminal import standard_output
+    from harness.reporting.terminal import print_json, standard_output
     from harness.text import printable
 
     if config.format == "json":
-        record = {"baseline": str(path), "changes": list(lines)}
-        sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
-        sys.stdout.flush()
+        print_json([{"baseline": str(path), "changes": list(lines)}])
         return
     console = standard_output()
     for line in (str(path), *(f"  {line}" for line in lines or ["unchanged"])):

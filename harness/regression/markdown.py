@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
+from harness.markdown import inert, table_line
 from harness.regression.check import Check
 from harness.regression.table import COLUMNS, row
 from harness.regression.words import alarm_line, summary, tables
 from harness.text import printable
 
-_MARKUP = re.compile(r"[\\`*\[\]|~#]|(?<![^\W_])_|_(?![^\W_])")
 _FIGURES = ("baseline", "now", "change", "allowed", "p")
 
 
@@ -27,8 +26,8 @@ def markdown_text(checks: Sequence[Check], notes: Sequence[str]) -> str:
         parts.append("\n".join(alarms))
     for (task, place), group in tables(checks).items():
         rules = ["---:" if name in _FIGURES else "---" for name in COLUMNS]
-        lines = [_line(COLUMNS), _line(rules)]
-        lines += [_line([_cell(cell, check) for cell in row(check)]) for check in group]
+        lines = [table_line(COLUMNS), table_line(rules)]
+        lines += [table_line([_cell(cell, check) for cell in row(check)]) for check in group]
         parts += [f"#### {escaped(f'{task} ({place})')}", "\n".join(lines)]
     if notes:
         parts.append("\n".join(f"- note: {escaped(note)}" for note in notes))
@@ -36,15 +35,9 @@ def markdown_text(checks: Sequence[Check], notes: Sequence[str]) -> str:
 
 
 def escaped(text: str) -> str:
-    """A text from outside that Markdown shows as it is: no markup, no HTML, one line."""
-    inert = " ".join(printable(text).split())
-    inert = inert.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _MARKUP.sub(lambda found: "\\" + found[0], inert)
+    """A text from outside that Markdown shows as it is, on one line."""
+    return inert(" ".join(printable(text).split()))
 
 
 def _cell(text: str, check: Check) -> str:
     return f"**{escaped(text)}**" if check.alarms else escaped(text)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

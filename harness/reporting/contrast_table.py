@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Any
 
 from rich import box
@@ -12,11 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.evaluation.kept_texts import cut
-from harness.evaluation.results import without_nan
 from harness.reporting.contrasts import MovedQuery, RunContrast, TaskContrast
 from harness.reporting.paired import Contrast
 from harness.reporting.query_facts import FoundDocument, QueryFacts
-from harness.reporting.terminal import standard_output
+from harness.reporting.terminal import print_json, standard_output
 from harness.reporting.units import ABSENT, metric_name, ratio_text
 from harness.text import printable
 
@@ -62,10 +59,7 @@ def contrast_lines(compared: RunContrast) -> None:
         lines += [_moved_line(task, query) for query in task.moved]
     if compared.macro is not None:
         lines.append({"kind": "mean", "tasks": len(compared.tasks), **_figures(compared.macro)})
-    for line in lines:
-        text = json.dumps(without_nan(line), ensure_ascii=False, allow_nan=False)
-        sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    print_json(lines)
 
 
 def _tasks(compared: RunContrast) -> Table:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
@@ -14,7 +12,7 @@ from rich.text import Text
 
 from harness.evaluation.tasks.sizes import Estimate, TaskSize, estimate
 from harness.reporting.systems import ABSENT
-from harness.reporting.terminal import standard_output
+from harness.reporting.terminal import print_json, standard_output
 from harness.reporting.units import duration, si
 from harness.text import printable
 
@@ -99,22 +97,23 @@ def list_task(
 
 def listing_lines(entries: Sequence[ListedTask]) -> None:
     """Print each task as one JSON object on standard output; what is unknown is null."""
-    for entry in entries:
-        size, cost = entry.size, entry.estimate
-        fields = {
-            "task": entry.task,
-            "type": entry.type,
-            "splits": entry.splits,
-            "subsets": entry.subsets,
-            "documents": size and size.documents,
-            "queries": size and size.queries,
-            "characters": size and size.characters,
-            "tokens": cost and cost.tokens,
-            "encode_flops": cost and cost.encode_flops,
-            "seconds": cost and cost.seconds,
-        }
-        sys.stdout.write(json.dumps(fields, ensure_ascii=False, allow_nan=False) + "\n")
-    sys.stdout.flush()
+    print_json(_fields(entry) for entry in entries)
+
+
+def _fields(entry: ListedTask) -> dict[str, Any]:
+    size, cost = entry.size, entry.estimate
+    return {
+        "task": entry.task,
+        "type": entry.type,
+        "splits": entry.splits,
+        "subsets": entry.subsets,
+        "documents": size and size.documents,
+        "queries": size and size.queries,
+        "characters": size and size.characters,
+        "tokens": cost and cost.tokens,
+        "encode_flops": cost and cost.encode_flops,
+        "seconds": cost and cost.seconds,
+    }
 
 
 def print_listing(entries: Sequence[ListedTask], notes: Sequence[str] = ()) -> None:

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from harness.evaluation.metrics import NAMES, QueryMetrics
 from harness.evaluation.task_texts import Place
 from harness.statistics.bootstrap import interval, ratios, resampled_means
+from harness.statistics.paired import without_rounding
 from harness.statistics.significance import stratified_randomisation
-
-_ROUNDING = 1e-12  # metrics of equal rankings may differ by it, and a tie is a tie
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +35,7 @@ class PlacePair:
     @property
     def differences(self) -> NDArray[np.float64]:
         """Second less first, 0 where they differ by rounding alone: float64 (queries,)."""
-        differences = self.second - self.first
-        return np.where(np.abs(differences) <= _ROUNDING, 0.0, differences)
+        return without_rounding(self.second - self.first)
 
 
 @dataclass(frozen=True, kw_only=True)

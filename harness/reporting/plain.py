@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Sequence
 
+from harness.markdown import inert, table_line
 from harness.reporting.boards import COLUMNS, Board
 from harness.reporting.costs import SHOWN_COSTS
 from harness.reporting.standings import Standings
@@ -23,7 +24,6 @@ _FIRST = (
 _THEN = ("published", "difference")
 _OVERALL = ("mean", "low", "high", "rank", "borda", "rank_borda", "group", "tasks", "missing")
 _FORMULA = re.compile(r"\s*[=+\-@]|[\t\r\n]")
-_MARKDOWN = re.compile(r"[\\`*\[\]|~#$]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def csv_text(tables: Sequence[Board]) -> str:
@@ -90,7 +90,7 @@ def markdown_text(tables: Sequence[TextTable], *, title: str, summary: str) -> s
         figures = len(table.header) - table.text_columns
         numbered = table.header[0] == ""
         rule = ["---:" if numbered else "---", *["---"] * (table.text_columns - 1)]
-        lines = [_line(table.header), f"| {' | '.join([*rule, *['---:'] * figures])} |"]
+        lines = [_line(table.header), table_line([*rule, *["---:"] * figures])]
         lines += [_line(row) for row in table.rows]
         parts += [
             f"## {escape_markdown(table.heading)}",
@@ -102,14 +102,12 @@ def markdown_text(tables: Sequence[TextTable], *, title: str, summary: str) -> s
 
 
 def escape_markdown(text: str) -> str:
-    """Text from outside that Markdown shows as it is: no markup, no HTML, one line."""
-    line = printable(" ".join(text.split()))
-    inert = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _MARKDOWN.sub(lambda found: "\\" + found[0], inert)
+    """Text from outside that Markdown shows as it is, on one line."""
+    return inert(printable(" ".join(text.split())))
 
 
 def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(escape_markdown(cell) for cell in cells)} |"
+    return table_line([escape_markdown(cell) for cell in cells])
 
 
 def _harmless(text: str) -> str:

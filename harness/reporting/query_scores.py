@@ -77,15 +77,10 @@ def _read(entry: Entry) -> tuple[tuple[str, ...], NDArray[np.float64]] | None:
         return None
     ids, values = _column(file, row.split, row.subset, row.metric)
     if abs(values.mean() - row.value) > _ROUNDING:
-        raise ValueError(
-            f"{file} holds scores whose mean is {values.mean():.4f} and not {row.value:.4f}, the "
-            f"value in {file.parent}.json; delete both and the result will be computed again"
-        )
+        mean = f"{values.mean():.4f} and not {row.value:.4f}, the value in the result"
+        raise _fault(file, f"holds scores whose mean is {mean}")
     if len(set(ids)) < len(ids):
-        raise ValueError(
-            f"{file} holds a query twice; delete it and {file.parent}.json, and the result will be "
-            "computed again"
-        )
+        raise _fault(file, "holds a query twice")
     order = sorted(range(len(ids)), key=ids.__getitem__)
     return tuple(ids[n] for n in order), values[order]
 
@@ -106,13 +101,12 @@ def _column(
         if ids.null_count or not len(values):
             raise KeyError("query_id")
     except (OSError, KeyError, IndexError, pa.ArrowException) as error:
-        raise ValueError(
-            f"{file} cannot be read ({type(error).__name__}); delete it and {file.parent}.json, "
-            "and the result will be computed again"
-        ) from error
+        raise _fault(file, f"cannot be read ({type(error).__name__})") from error
     if not np.isfinite(values).all():
-        raise ValueError(
-            f"{file} holds scores that are no numbers; delete it and {file.parent}.json, and the "
-            "result will be computed again"
-        )
+        raise _fault(file, "holds scores that are no numbers")
     return ids.to_pylist(), np.asarray(values, np.float64)
+
+
+def _fault(file: Path, what: str) -> ValueError:
+    remedy = f"delete it and {file.parent}.json, and the result will be computed again"
+    return ValueError(f"{file} {what}; {remedy}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.evaluation.run_status import STATUSES, RunStatus
-from harness.reporting.terminal import standard_output
+from harness.reporting.terminal import print_json, standard_output
 from harness.reporting.units import ABSENT, duration
 from harness.text import listed, printable
 
@@ -22,9 +20,7 @@ _STYLES = {"partial": "yellow", "failed": "red", "killed": "red", "running": "gr
 
 def run_lines(runs: Sequence[RunStatus]) -> None:
     """Print one JSON object a run on standard output."""
-    for run in runs:
-        sys.stdout.write(json.dumps(asdict(run), ensure_ascii=False, allow_nan=False) + "\n")
-    sys.stdout.flush()
+    print_json(map(asdict, runs))
 
 
 def print_runs(runs: Sequence[RunStatus]) -> None:

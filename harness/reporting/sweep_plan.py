@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.progress import say
-from harness.reporting.terminal import standard_output
+from harness.reporting.terminal import print_json, standard_output
 from harness.reporting.units import ABSENT, duration, si
 from harness.text import printable
 
@@ -62,11 +60,11 @@ def print_plan(jobs: Sequence[tuple[str, Sequence[Entry]]], *, as_json: bool) ->
     """
     shared = shared_once(jobs)
     if as_json:
-        for number, (settings, entries) in enumerate(shared):
-            for entry in entries:
-                fields = {"job": number, "settings": settings, **entry}
-                sys.stdout.write(json.dumps(fields, ensure_ascii=False, allow_nan=False) + "\n")
-        sys.stdout.flush()
+        print_json(
+            {"job": number, "settings": settings, **entry}
+            for number, (settings, entries) in enumerate(shared)
+            for entry in entries
+        )
     else:
         standard_output().print(_table(shared))
     every = [entry for _, entries in shared for entry in entries]

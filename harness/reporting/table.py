@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
@@ -12,11 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.evaluation.published import Comparison
-from harness.evaluation.results import without_nan
 from harness.evaluation.rows import ResultRow
 from harness.reporting.cost_table import break_even_lines, cost_table
 from harness.reporting.costs import document_flops
-from harness.reporting.terminal import standard_output
+from harness.reporting.terminal import print_json, standard_output
 from harness.reporting.units import ABSENT, bytes_text, metric_name, milliseconds, ratio_text, si
 from harness.text import printable
 
@@ -40,11 +37,7 @@ def json_lines(rows: Sequence[ResultRow], comparisons: Sequence[Comparison] = ()
         }
         for one in comparisons
     }
-    for row in rows:
-        fields = row.flat() | official.get(id(row), {})
-        line = json.dumps(without_nan(fields), ensure_ascii=False, allow_nan=False)
-        sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    print_json(row.flat() | official.get(id(row), {}) for row in rows)
 
 
 def print_comparison(

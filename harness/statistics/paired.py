@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from harness.statistics.bootstrap import RESAMPLES, Seed, interval, ratios, resampled_means
 from harness.statistics.significance import randomisation
 
+_ROUNDING = 1e-12  # of metrics
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PairedFigures:
@@ -53,6 +55,11 @@ class PairedFigures:
         return len(self.differences)
 
 
+def without_rounding(differences: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Differences of scores, 0 where rounding alone makes them: equal rankings are a tie."""
+    return np.where(np.abs(differences) <= _ROUNDING, 0.0, differences)
+
+
 def paired_figures(
     values: NDArray[np.float64],
     reference: NDArray[np.int64],
@@ -84,8 +91,7 @@ def paired_figures(
             p[compared] = randomisation(differences[:, compared], resamples=assignments, seed=seed)
             shares = ratios(samples[:, compared], samples[:, reference[compared]])
             share_low[compared], share_high[compared] = interval(shares)
-    # Metrics of equal rankings may differ by rounding, and a tie is a tie.
-    signs = np.where(np.abs(differences) <= 1e-12, 0.0, np.sign(differences))
+    signs = np.sign(without_rounding(differences))
     outcomes = [np.where(reference >= 0, (signs == sign).sum(axis=0), -1) for sign in (1, 0, -1)]
     return PairedFigures(
         means=values.mean(axis=0),
