@@ -65,7 +65,7 @@ class Job:
 
     def end(self, exit_status: int) -> None:
         """Write how it ended."""
-        global _running  # noqa: PLW0603
+        global _running  # noqa: PLW0603  as above
         _running = None
         self.record.status = "failed" if exit_status else "done"
         self.record.exit_status = exit_status
