@@ -14,7 +14,7 @@ from pathlib import Path
 
 import xxhash
 
-from harness.errors import BadInputError
+from harness.errors import BadInputError, brief
 from harness.files import read_json, write_text
 
 DIGESTS_FILE = "digests.json"
@@ -53,17 +53,33 @@ def damaged(details: Path, files: Mapping[str, Path]) -> Path | None:
         BadInputError: If the checksums themselves are unreadable.
         OSError: If a file is.
     """
+    known = _read(details)
     for name, file in files.items():
-        # Another process may replace a file between the two readings; not twice.
-        if not any(_is_whole(details, name, file) for _ in range(2)):
+        # Another process may replace a file after the checksums were read, or between the two
+        # readings; not twice.
+        if not _is_known(name, file.read_bytes(), known) and not any(
+            _is_whole(details, name, file) for _ in range(2)
+        ):
             return file
     return None
 
 
+def unreadable_table(path: Path, error: Exception) -> BadInputError:
+    """What is said of a table beside a result that is not as it was written."""
+    return BadInputError(
+        f"{path} is not as `harness run` writes it ({type(error).__name__}: {brief(error)}); "
+        f"delete {path.parent}.json and the result will be computed again"
+    )
+
+
 def _is_whole(details: Path, name: str, file: Path) -> bool:
-    found = _digest(file.read_bytes())
-    known = _read(details)
-    return name not in known or found in known[name]
+    """By the checksums as they are once the file has been read."""
+    content = file.read_bytes()
+    return _is_known(name, content, _read(details))
+
+
+def _is_known(name: str, content: bytes, known: Mapping[str, list[str]]) -> bool:
+    return name not in known or _digest(content) in known[name]
 
 
 def _read(details: Path) -> dict[str, list[str]]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from harness.embedding.ragged import Ragged
-from harness.errors import BadInputError, brief
+from harness.evaluation.digests import unreadable_table
 from harness.evaluation.judged import JudgedQuery, judged_queries
 from harness.evaluation.metrics import place_columns
 
@@ -109,7 +109,7 @@ def read_explanations(
         queries: Ids of the queries.
 
     Raises:
-        BadInputError: If the file is not as `harness run` writes it; the message has no remedy.
+        BadInputError: If the file is not as `harness run` writes it.
     """
     path = details / EXPLANATIONS_FILE
     if not path.exists():
@@ -122,9 +122,7 @@ def read_explanations(
             key = ((row["split"], row["subset"]), row["query_id"])
             found.setdefault(key, {})[row["role"]] = _explanation(row)
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        raise BadInputError(
-            f"{path} is not as `harness run` writes it ({type(error).__name__}: {brief(error)})"
-        ) from error
+        raise unreadable_table(path, error) from error
     return found
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from harness.errors import BadInputError, brief
+from harness.evaluation.digests import unreadable_table
 from harness.evaluation.judged import judged_queries
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def read_texts(details: Path) -> dict[Place, KeptTexts]:
         details: A result's details folder.
 
     Raises:
-        BadInputError: If the file is not as `harness run` writes it; the message has no remedy.
+        BadInputError: If the file is not as `harness run` writes it.
     """
     path = details / TEXTS_FILE
     if not path.exists():
@@ -103,9 +103,7 @@ def read_texts(details: Path) -> dict[Place, KeptTexts]:
         columns = (pc.cast(column, pa.string()).to_pylist() for column in table.columns)
         rows = list(zip(*columns, strict=True))
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise BadInputError(
-            f"{path} is not as `harness run` writes it ({type(error).__name__}: {brief(error)})"
-        ) from error
+        raise unreadable_table(path, error) from error
     found: dict[Place, KeptTexts] = {}
     for split, subset, kind, name, text in rows:
         kept = found.setdefault((split, subset), KeptTexts())

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from harness.errors import BadInputError, brief
+from harness.evaluation.digests import unreadable_table
 from harness.evaluation.explanations import Explanation, read_explanations
 from harness.evaluation.kept_texts import KeptTexts, read_texts
 from harness.evaluation.metrics import PER_QUERY_FILE, QRELS_FILE, QueryMetrics, stored_metrics
@@ -73,7 +73,7 @@ def read_metrics(details: Path) -> dict[Place, QueryMetrics]:
             if not np.isfinite(one.values).all():
                 raise ValueError("it holds what is no number")
     except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as error:
-        raise _damaged(path, error) from error
+        raise unreadable_table(path, error) from error
     return found
 
 
@@ -160,11 +160,4 @@ def _rows(
         table = table.filter(asked)
         return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> BadInputError:
-    return BadInputError(
-        f"{path} is not as `harness run` writes it ({type(error).__name__}: {brief(error)}); "
-        f"delete {path.parent}.json and the result will be computed again"
-    )
+        raise unreadable_table(path, error) from error
