@@ -18,6 +18,7 @@ from harness.text import listed, printable
 if TYPE_CHECKING:
     from jinja2 import Template
 
+GENERATOR = "harness report"  # by which a page of a run is known
 _LARGEST = 300_000  # bytes of a page
 _QUERIES = 60  # of each list that are read, of all tasks together
 
@@ -91,6 +92,7 @@ def _context(results: Mapping[str, StoredResult], stories: Sequence[TaskStory]) 
         "width": WIDTH,
         "height": HEIGHT,
         "version": __version__,
+        "generator": GENERATOR,
         "style": style,
         "style_hash": policy_hash(style),
     }

@@ -10,13 +10,13 @@ from harness.evaluation.results import StoredResult
 from harness.files import file_name, write_text
 from harness.progress import progress_bar
 from harness.reporting.collect import MALFORMED, Entry, malformed_line, stored_result
-from harness.reporting.drilldown import drilldown_text
+from harness.reporting.drilldown import GENERATOR, drilldown_text
 from harness.reporting.standings import Standings
 from harness.reporting.systems import DenseKey, System, dense_entries, space_of
 
 FOLDER = "runs"
 
-_MARK = b'<meta name="generator" content="harness report">'
+_MARK = f'<meta name="generator" content="{GENERATOR}">'.encode()
 
 
 def write_system_pages(standings: Standings, folder: Path, faults: list[str]) -> dict[int, str]:
