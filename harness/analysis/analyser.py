@@ -112,7 +112,7 @@ class Analyser:
         fitted = isinstance(innermost_head(config.head), RidgeHeadConfig)
         found = Analysis(self.model.name, config.head.kind, fitted)
         rates, tokens, losses = [], [], []
-        if set(config.parts) <= {"study"}:
+        if set(config.parts) <= {"study", "stages"}:
             return found
         for name, learned, sides, collection in self._sources():
             say(f"{name}: aligned tokens of {', '.join(f'{len(s):,} texts' for s in sides)}")

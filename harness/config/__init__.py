@@ -57,6 +57,7 @@ from harness.config.retrieval import (
     HybridConfig,
     RetrievalConfig,
 )
+from harness.config.stages import StagesConfig
 from harness.config.status import StatusConfig
 from harness.config.sweep import SweepConfig
 from harness.config.transform import (
@@ -114,6 +115,7 @@ __all__ = [
     "SeismicConfig",
     "SpectrumConfig",
     "SpladePoolingConfig",
+    "StagesConfig",
     "StatusConfig",
     "StudyConfig",
     "SweepConfig",

@@ -10,8 +10,9 @@ from typing import Any
 from harness.components import at_least, one_of, parse, parse_component, require
 from harness.config.commands import EncoderRunConfig, parsed_modes
 from harness.config.retrieval import AlignedSparseConfig
+from harness.config.stages import StagesConfig
 
-PARTS = ("rates", "tokens", "spectrum", "study")
+PARTS = ("rates", "tokens", "spectrum", "study", "stages")
 
 
 @dataclass(kw_only=True)
@@ -106,14 +107,16 @@ class AnalyzeConfig(EncoderRunConfig):
     """`harness analyze`, whole.
 
     Attributes:
-        retrieval: Modes by name; `aligned_sparse` judges λ, and all stand beside a study.
-        parts: What is analysed: of `rates`, `tokens`, `spectrum` and `study`.
+        retrieval: Modes by name; `aligned_sparse` judges λ, and all stand beside a study. The first
+            of each kind says how stages are judged.
+        parts: What is analysed: of `rates`, `tokens`, `spectrum`, `study` and `stages`.
         texts: A file with one text a line, instead of tasks.
         max_texts: Most texts of a side that rates, tokens and the spectrum see; drawn by `seed`.
         hit_k: K of Hit@K.
         top_k: Aligned tokens of a text in tables.
         spectrum: See `SpectrumConfig`.
         study: See `StudyConfig`.
+        stages: See `StagesConfig`; their models, and not `model`, are what that part reads.
         seed: Of samples and resamples.
         analysis_dir: Where tables, figures and the page are written.
         format: `table`, or `json` for one JSON object a figure.
@@ -127,6 +130,7 @@ class AnalyzeConfig(EncoderRunConfig):
     top_k: int = 10
     spectrum: Any = field(default_factory=dict)
     study: Any = None
+    stages: Any = field(default_factory=dict)
     seed: int = 0
     analysis_dir: str = "analysis"
     format: str = "table"
@@ -148,6 +152,16 @@ class AnalyzeConfig(EncoderRunConfig):
         require(
             self.texts is None or "study" not in self.parts,
             "a study needs queries and judgements, which texts= has not; give tasks",
+        )
+        self.stages = parse(StagesConfig, self.stages, where="stages")
+        require(
+            "stages" not in self.parts or bool((self.stages.path or "").strip()),
+            "parts has stages, which has no folder; set stages.path=FOLDER or add "
+            "experiment=pydoc_llama_stages",
+        )
+        require(
+            self.texts is None or "stages" not in self.parts,
+            "stages need queries and judgements, which texts= has not; give tasks",
         )
         kinds = {mode.kind for mode in self.retrieval.values()}
         require(

@@ -6,14 +6,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.files import file_name, write_atomically
 from harness.reporting.analysis_page import Section, write_page
+from harness.reporting.analysis_writer import AnalysisWriter
+from harness.reporting.stages import named_tables, write_stages
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
     from harness.analysis.analyser import Analysis, SpectrumTables
+    from harness.analysis.stages_run import Stages
     from harness.analysis.study_run import Study
 
 _RATES = (
@@ -68,48 +69,9 @@ _DIFFERENCES = (
 )
 
 
-class _Writer:
-    """Puts tables and figures into a folder, and remembers the page's sections."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.sections: list[Section] = []
-
-    def table(self, data: pd.DataFrame, name: str) -> str:
-        file = f"{file_name(name)}.parquet"
-        write_atomically(self._folder / file, lambda path: data.to_parquet(path, index=False))
-        return file
-
-    def plain(self, name: str, heading: str, text: str, data: pd.DataFrame) -> None:
-        """A table without a figure."""
-        file = self.table(data, name)
-        self.sections.append(Section(heading=heading, text=text, table=data, rows=60, file=file))
-
-    def drawn(
-        self,
-        name: str,
-        heading: str,
-        text: str,
-        data: pd.DataFrame,
-        figure: Figure,
-        *,
-        shown: bool = False,
-    ) -> None:
-        from harness.reporting.figures import save_figure
-
-        save_figure(figure, data, self._folder / "figures", name)
-        self.sections.append(
-            Section(
-                heading=heading,
-                text=text,
-                figure=figure,
-                table=data if shown else None,
-                file=self.table(data, name),
-            )
-        )
-
-
-def write_analysis(folder: Path, found: Analysis, study: Study | None) -> Path:
+def write_analysis(
+    folder: Path, found: Analysis, study: Study | None, stages: Stages | None = None
+) -> Path:
     """Write every table (Parquet), figure (PNG, SVG, CSV) and the page that shows them.
 
     Returns:
@@ -117,7 +79,7 @@ def write_analysis(folder: Path, found: Analysis, study: Study | None) -> Path:
     """
     from harness.reporting import figures
 
-    writer = _Writer(folder)
+    writer = AnalysisWriter(folder)
     if len(found.rates):
         drawn = figures.rates(found.rates)
         explained = _RATES + (_FITTED if found.fitted else "")
@@ -134,6 +96,8 @@ def write_analysis(folder: Path, found: Analysis, study: Study | None) -> Path:
             writer.sections.append(Section(heading=heading, text=_TOKENS, tokens=part, file=file))
     if study is not None:
         _write_study(writer, study)
+    if stages is not None:
+        write_stages(writer, stages)
     return write_page(
         folder / "index.html",
         title="Aligned tokens",
@@ -142,7 +106,7 @@ def write_analysis(folder: Path, found: Analysis, study: Study | None) -> Path:
     )
 
 
-def _write_spectrum(writer: _Writer, tables: SpectrumTables) -> None:
+def _write_spectrum(writer: AnalysisWriter, tables: SpectrumTables) -> None:
     from harness.reporting import figures
 
     name = tables.name
@@ -164,7 +128,7 @@ def _write_spectrum(writer: _Writer, tables: SpectrumTables) -> None:
         )
 
 
-def _write_study(writer: _Writer, study: Study) -> None:
+def _write_study(writer: AnalysisWriter, study: Study) -> None:
     from harness.reporting import figures
 
     points, references = study.points, study.references
@@ -195,7 +159,9 @@ def _write_study(writer: _Writer, study: Study) -> None:
         writer.plain(name, heading, text, table)
 
 
-def print_analysis(found: Analysis, study: Study | None, *, as_json: bool) -> None:
+def print_analysis(
+    found: Analysis, study: Study | None, stages: Stages | None = None, *, as_json: bool
+) -> None:
     """The figures on standard output: tables, or one JSON object a figure."""
     named = {
         "rates": found.rates,
@@ -209,6 +175,8 @@ def print_analysis(found: Analysis, study: Study | None, *, as_json: bool) -> No
             "transfer": study.transfer,
             "differences": study.differences,
         }
+    if stages is not None:
+        named |= named_tables(stages, as_json=as_json)
     for name, table in named.items():
         if not len(table):
             continue

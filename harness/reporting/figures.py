@@ -12,6 +12,12 @@ from typing import TYPE_CHECKING
 from harness.files import file_name, write_atomically, write_text
 from harness.reporting.figures_component import contributions, spectrum, sweep
 from harness.reporting.figures_rates import rates
+from harness.reporting.figures_stages import (
+    stages_dense,
+    stages_modes,
+    stages_rates,
+    stages_variation,
+)
 from harness.reporting.figures_study import study, study_bytes
 from harness.reporting.figures_style import picture
 from harness.reporting.figures_tokens import adjusted, lens
@@ -27,6 +33,10 @@ __all__ = [
     "rates",
     "save_figure",
     "spectrum",
+    "stages_dense",
+    "stages_modes",
+    "stages_rates",
+    "stages_variation",
     "study",
     "study_bytes",
     "sweep",

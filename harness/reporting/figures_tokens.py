@@ -64,13 +64,14 @@ class _Column:
 
 @house_style()
 def adjusted(data: pd.DataFrame) -> Figure:
-    """How one text's aligned tokens move from the backbone to the embedder.
+    """How one text's aligned tokens move from the backbone to the embedder, or stage by stage.
 
     Lines that end or begin in nothing are of tokens that leave the list or enter it.
 
     Args:
-        data: Rows of one text: columns id, text, state (some of backbone, adjusted, embedder),
-            rank, token, weight and literal. The first 20 by rank are drawn.
+        data: Rows of one text: columns id, text, state (some of backbone, adjusted, embedder, then
+            any others as they come), rank, token, weight and literal. The first 20 by rank are
+            drawn.
 
     Raises:
         ValueError: If the rows are of several texts.
@@ -78,7 +79,7 @@ def adjusted(data: pd.DataFrame) -> Figure:
     if data["id"].nunique() > 1:
         raise ValueError(f"adjusted tokens are drawn for one text, not for {data['id'].nunique()}")
     columns = []
-    for state, heading in _STATES.items():
+    for state in dict.fromkeys((*_STATES, *data["state"])):
         rows = _leading(data[data["state"] == state])
         if rows.empty:
             continue
@@ -90,7 +91,7 @@ def adjusted(data: pd.DataFrame) -> Figure:
                 strict=True,
             )
         ]
-        columns.append(_Column(heading, "", cells))
+        columns.append(_Column(_STATES.get(state, str(state)), "", cells))
     if not columns:
         return nothing("No aligned tokens.")
     note = "bold: a token of the text itself; numbers: weights"

@@ -256,10 +256,10 @@ def test_the_grid_that_is_shipped_is_whole(command):
 
 
 REFUSED = {
-    "no part": (["parts=[]"], "parts is empty; choose of: rates, tokens, spectrum, study"),
+    "no part": (["parts=[]"], "parts is empty; choose of: rates, tokens, spectrum, study, stages"),
     "an unknown part": (
         ["parts=[rates,other]"],
-        "parts='other' is unknown; choose one of: rates, tokens, spectrum, study",
+        "parts='other' is unknown; choose one of: rates, tokens, spectrum, study, stages",
     ),
     "a study without a grid": (
         ["parts=[study]"],
