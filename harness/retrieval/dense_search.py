@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,30 +12,39 @@ from numpy.typing import NDArray
 from torch.utils.dlpack import from_dlpack
 
 from harness.alignment.equal_rows import EqualRows
-from harness.retrieval.dense_kernels import products
+from harness.embedding.mapped_rows import RowSource
+from harness.retrieval.dense_kernels import (
+    bfloat16_products,
+    float16_products,
+    int8_products,
+    products,
+)
 from harness.retrieval.ranking import Ranking, ranked
 
 _QUERIES = 256  # of a block
 _FEW = 4  # queries whose product takes no longer than reading the documents
 _A_THREAD = 1 << 23  # numbers of documents that are worth a thread of their own: 32 MiB
 _SCORES = 1 << 22  # of a block: 16 MiB
+_BLOCK_BYTES = 64 << 20  # of documents that are multiplied at once, or read from a file
+_ALL = slice(None)
 _SPARE = 4  # candidates a rank that are sorted rather than thinned out
 
 
 def dense_search(
     queries: NDArray[np.float32],
-    documents: NDArray[np.float32],
+    documents: RowSource,
     top_k: int,
     *,
     equal: EqualRows | None = None,
 ) -> Ranking:
     """The documents with the largest dot products, exactly; equal documents score the same.
 
-    Never holds more scores than one block of queries by one block of documents.
+    Never holds more scores than one block of queries by one block of documents, nor reads more than
+    that block of a file. Blocks depend on shapes alone: where documents lie changes no score.
 
     Args:
         queries: float32 (q, d).
-        documents: float32 (n, d); may be memory-mapped, nothing is copied.
+        documents: float32 (n, d), of which nothing is copied, or rows of a file.
         top_k: Ranks to keep.
         equal: Which documents are equal, where that is known already.
     """
@@ -45,9 +56,9 @@ def dense_search(
         block = np.ascontiguousarray(queries[rows])
         best = Ranking.empty(len(block), count)
         repeated = np.empty((len(equal.originals), len(block)), np.float32)
-        size = max(_SCORES // len(block), 1)
+        size = _block_size(documents, len(block))
         for first in range(0, len(documents), size):
-            scores = _product(documents[first : first + size], block)
+            scores = _product(documents, block, slice(first, first + size))
             _repeat(scores, repeated, equal, first)
             best = _better(best, scores, first)
         found.documents[rows] = best.documents
@@ -55,24 +66,58 @@ def dense_search(
     return found
 
 
-def _product(documents: NDArray[np.float32], queries: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scores (documents, queries).
+def _block_size(documents: RowSource, queries: int) -> int:
+    """Documents that are multiplied at once; a loop over single ones needs no blocks in memory."""
+    size = _SCORES // queries
+    if queries >= _FEW or not isinstance(documents, np.ndarray):
+        size = min(size, _BLOCK_BYTES // max(4 * documents.shape[1], 1))
+    return max(size, 1)
+
+
+def _scores(documents: RowSource, part: slice, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scores of some documents (documents, queries).
 
     For few queries it takes as long as reading the documents, which libraries of matrix products
     do at half the memory's speed on some processors. For more it is PyTorch's and not NumPy's,
     whose threads would fight the model's for the next query.
     """
     if len(queries) >= _FEW:
-        return (from_dlpack(documents) @ from_dlpack(queries).T).numpy()
-    scores = np.empty((len(documents), len(queries)), np.float32)
-    threads = min(torch.get_num_threads(), documents.size // _A_THREAD)
+        return (from_dlpack(documents[part]) @ from_dlpack(queries).T).numpy()
+    kind = "float32" if isinstance(documents, np.ndarray) else documents.kind
+    arrays: list[NDArray[Any]]
+    if isinstance(documents, np.ndarray):
+        arrays = [documents[part]]
+    else:
+        arrays = [array for array in documents.encoded(part) if array is not None]
+    scores = np.empty((len(arrays[0]), len(queries)), np.float32)
+    threads = min(torch.get_num_threads(), arrays[0].size // _A_THREAD)
     if threads < 2:
-        products(documents, queries, scores)
+        _multiply(kind, queries, scores, *arrays)
         return scores
-    parts = [np.array_split(one, threads) for one in (documents, scores)]
+    parts = [np.array_split(one, threads) for one in (scores, *arrays)]
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda rows, found: products(rows, queries, found), *parts))
+        list(pool.map(lambda found, *own: _multiply(kind, queries, found, *own), *parts))
     return scores
+
+
+def _multiply(
+    kind: str, queries: NDArray[np.float32], scores: NDArray[np.float32], *rows: NDArray[Any]
+) -> None:
+    """Fill scores (documents, queries) of rows in one of the formats of `FORMATS`."""
+    if kind == "float32":
+        products(rows[0], queries, scores)
+    elif kind == "bfloat16":
+        bfloat16_products(rows[0], queries, scores)
+    elif kind == "float16":
+        float16_products(rows[0].view(np.uint16), _halves(), queries, scores)
+    else:
+        int8_products(rows[0], rows[1], queries, scores)
+
+
+@cache
+def _halves() -> NDArray[np.float32]:
+    """The value of each float16, by its bits."""
+    return np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
 
 
 def _repeat(

@@ -8,6 +8,7 @@ from scipy import sparse
 
 from harness.alignment import equal_rows as module
 from harness.alignment.equal_rows import EqualRows
+from harness.embedding.mapped_rows import write_rows
 
 
 def first_equal(vectors, sets=None):
@@ -75,3 +76,22 @@ def test_rows_of_a_read_only_file(tmp_path):
 def test_rows_that_do_not_lie_one_after_another():
     wide = np.array([[1, 9, 2], [1, 8, 2], [3, 9, 2]], np.float32)
     assert EqualRows.of(wide[:, ::2]).first.tolist() == [0, 0, 2]
+
+
+@given(data=st.data())
+def test_rows_of_a_file_equal_those_in_memory(tmp_path_factory, data):
+    """Whatever range of hashes rows fall into, and however few are sorted at once."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    count, width = data.draw(st.tuples(st.integers(0, 60), st.integers(1, 4)))
+    vectors = rng.integers(-1, 2, (count, width)).astype(np.float32)
+    path = tmp_path_factory.mktemp("rows") / "rows"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_AT_ONCE", data.draw(st.integers(1, 70)))
+        patch.setattr(module, "_BLOCK_BYTES", data.draw(st.integers(1, 100)))
+        if data.draw(st.booleans()):
+            patch.setattr(module, "_weights", lambda size: np.full(size, 2**63 + 1, np.uint64))
+        found = EqualRows.of(write_rows(path, [vectors]))
+    expected = EqualRows.of(vectors)
+    for field in ("originals", "repeats", "sources", "first", "distinct"):
+        assert getattr(found, field).tolist() == getattr(expected, field).tolist()
+    assert [file.name for file in path.parent.iterdir()] == ["rows"]

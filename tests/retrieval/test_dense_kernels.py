@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from harness.embedding.mapped_rows import write_rows
 from harness.retrieval import dense_search as module
 from harness.retrieval.dense_kernels import products
 
@@ -39,3 +40,17 @@ def test_threads_change_nothing(monkeypatch):
     monkeypatch.setattr(module, "_A_THREAD", 1000)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 5)
     np.testing.assert_array_equal(module._product(documents, queries), alone)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("kind", ["float16", "bfloat16", "int8"])
+def test_rows_in_a_format_score_as_what_they_decode_to(tmp_path, monkeypatch, kind, threads):
+    monkeypatch.setattr(module, "_A_THREAD", 1000)
+    monkeypatch.setattr(module.torch, "get_num_threads", lambda: threads)
+    rng = np.random.default_rng(3)
+    documents = rng.standard_normal((101, 33)).astype(np.float32)
+    documents[7] = 0
+    queries = rng.standard_normal((3, 33)).astype(np.float32)
+    mapped = write_rows(tmp_path / "rows", [documents], kind)
+    found = module._product(mapped, queries, slice(5, 90))
+    np.testing.assert_array_equal(found, module._product(mapped[5:90], queries))

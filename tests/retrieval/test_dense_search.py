@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.alignment.equal_rows import EqualRows
+from harness.embedding.formats import decode, encode
+from harness.embedding.mapped_rows import write_rows
 from harness.errors import BadInputError
 from harness.retrieval import dense_search as module
 from harness.retrieval.dense_search import dense_search
@@ -132,3 +134,36 @@ def test_equal_documents_that_are_known_already():
     documents = np.arange(12, dtype=np.float32).reshape(6, 2)
     ranking = dense_search(documents[:1], documents, 6, equal=EqualRows.of(documents))
     assert ranking.documents.tolist() == [[5, 4, 3, 2, 1, 0]]
+
+
+@given(data=st.data())
+def test_rows_of_a_file_rank_as_those_in_memory(tmp_path_factory, pairs, plain_ranking, data):
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    width, count, asked = data.draw(
+        st.tuples(st.integers(1, 4), st.integers(1, 120), st.integers(0, 7))
+    )
+    k = data.draw(st.integers(1, 50))
+    documents = rng.integers(-2, 3, (count, width)).astype(np.float32)
+    queries = rng.integers(-2, 3, (asked, width)).astype(np.float32)
+    kind = data.draw(st.sampled_from(["float32", "float16", "bfloat16"]))  # exact for these
+    mapped = write_rows(tmp_path_factory.mktemp("rows") / "rows", [documents], kind)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_BLOCK_BYTES", data.draw(st.integers(1, 500)))
+        found = dense_search(queries, mapped, k)
+    expected = [plain_ranking(scores, k) for scores in (queries @ documents.T).tolist()]
+    assert pairs(found) == expected
+
+
+@pytest.mark.parametrize("asked", [1, 3, 4, 44, 300])
+@pytest.mark.parametrize("kind", ["float32", "float16", "bfloat16", "int8"])
+def test_rows_of_a_file_score_the_same_bits(tmp_path, monkeypatch, asked, kind):
+    monkeypatch.setattr(module, "_BLOCK_BYTES", 100 * 4 * 96)
+    rng = np.random.default_rng(asked)
+    documents = rng.standard_normal((1190, 96)).astype(np.float32)
+    documents[rng.integers(0, 1190, 100)] = documents[3]
+    queries = rng.standard_normal((asked, 96)).astype(np.float32)
+    mapped = write_rows(tmp_path / "rows", np.split(documents, [7, 500]), kind)
+    found = dense_search(queries, mapped, 50)
+    expected = dense_search(queries, decode(encode(documents, kind), kind), 50)
+    np.testing.assert_array_equal(found.documents, expected.documents)
+    np.testing.assert_array_equal(found.scores, expected.scores)
