@@ -74,7 +74,9 @@ def _block_size(documents: RowSource, queries: int) -> int:
     return max(size, 1)
 
 
-def _scores(documents: RowSource, part: slice, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+def _product(
+    documents: RowSource, queries: NDArray[np.float32], part: slice = _ALL
+) -> NDArray[np.float32]:
     """Scores of some documents (documents, queries).
 
     For few queries it takes as long as reading the documents, which libraries of matrix products
