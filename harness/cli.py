@@ -25,6 +25,7 @@ COMMANDS = {
     "status": "list the runs under results_dir: done, partial, failed, running, killed",
     "analyze": "measure which tokens embeddings align to, and study sparse retrieval with them",
     "inspect": "show what a model reads of a text, and the tokens that it aligns to",
+    "plan": "tell what a run would cost in FLOPs, time and bytes, before anything is loaded",
     "regress": "compare a run with its baselines: quality, FLOPs, bytes, times",
     "report": "turn results into a leaderboard page and tables",
     "compare": "set two runs side by side, query by query, with paired tests",
