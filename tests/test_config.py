@@ -149,6 +149,13 @@ BAD = [
     ("backend", "transformers", {"token_budget": 0}, "backend.token_budget"),
     ("backend", "transformers", {"attention": None}, "backend.attention"),
     ("backend", "transformers", {"padding_side": "both"}, "backend.padding_side"),
+    ("backend", "vllm", {"dtype": "int8"}, "backend.dtype"),
+    ("backend", "vllm", {"tensor_parallel_size": 0}, "backend.tensor_parallel_size"),
+    ("backend", "vllm", {"data_parallel_size": 0}, "backend.data_parallel_size"),
+    ("backend", "vllm", {"gpu_memory_utilization": 1.1}, "backend.gpu_memory_utilization"),
+    ("backend", "vllm", {"gpu_memory_utilization": 0}, "backend.gpu_memory_utilization"),
+    ("backend", "vllm", {"max_model_len": 1}, "backend.max_model_len"),
+    ("backend", "vllm", {"enforce_eager": "often"}, "backend.enforce_eager"),
 ]
 
 

@@ -67,6 +67,7 @@ from harness.config.transform import (
     FirstComponentConfig,
     NoTransformConfig,
 )
+from harness.config.vllm import VllmBackendConfig
 
 # Who parses a configuration needs the dataclasses registered, so the functions are had here.
 __all__ = [
@@ -122,6 +123,7 @@ __all__ = [
     "TasksConfig",
     "TiedHeadConfig",
     "TransformersBackendConfig",
+    "VllmBackendConfig",
     "WeightedMeanPoolingConfig",
     "WholeWordHeadConfig",
     "build",

@@ -56,6 +56,16 @@ class Backend(Protocol):
         """The dtype of weights and states."""
         ...
 
+    @property
+    def merges_adapters(self) -> bool:
+        """Whether all adapters are merged, whatever `model.merge_last_adapter` says."""
+        ...
+
+    @property
+    def space(self) -> dict[str, Any]:
+        """What decides an embedding besides model, pooling, prompt and dtype; mostly nothing."""
+        ...
+
     def load(self) -> None:
         """Load the model now, not with the first batch."""
         ...
@@ -132,7 +142,8 @@ class TextEncoder:
     def flops_beside_backbone(self) -> QuadraticFlops:
         """FLOPs of a text besides the backbone's: stacked LoRA and dense layers."""
         config = self.model.config
-        stacked = self.model.adapters and not config.merge_last_adapter
+        merged = config.merge_last_adapter or self.backend.merges_adapters
+        stacked = self.model.adapters and not merged
         return added_flops(
             lora_parameters=adapter_parameters(self.model.adapters[-1]) if stacked else 0,
             dense_layers=[layer.weight.shape for layer in self.model.dense],
@@ -156,6 +167,7 @@ class TextEncoder:
             "text_cut": self.model.config.text_cut,
             "lower_case": self.model.published.lower_case,
             "dtype": self.backend.dtype,
+            **self.backend.space,
         }
 
     def texts(self, ids: Sequence[str], texts: Sequence[str], side: Side) -> Texts:

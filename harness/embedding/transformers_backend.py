@@ -51,6 +51,8 @@ _LOGIT_BYTES = 256 << 20  # of a batch, where the whole vocabulary is read of ev
 class TransformersBackend:
     """Runs the backbone of a Hugging Face model, loaded when the first text is encoded."""
 
+    merges_adapters = False
+
     def __init__(
         self,
         config: TransformersBackendConfig,
@@ -139,6 +141,11 @@ class TransformersBackend:
             if can_prepack(self.dtype):
                 prepack(network)
         return network
+
+    @property
+    def space(self) -> dict[str, Any]:
+        """See `Backend`: nothing."""
+        return {}
 
     def load(self) -> None:
         """Load the model, so that the first batch is not timed with it."""

@@ -29,10 +29,12 @@ class CountingBackend:
 
     device = "cpu"
     dtype = "float32"
+    merges_adapters = False
 
     def __init__(self, per_batch=3):
         self.ran = []
         self.loads = 0
+        self.space = {}
         self._per_batch = per_batch
 
     def load(self):

@@ -273,22 +273,26 @@ def model_folder(root: Path, name: str) -> Path:
     """The folder of a tiny model under a root, made when it is first asked for."""
     folder = root / "tiny-architectures" / name
     if not folder.is_dir():
-        architecture = ARCHITECTURES[name]
-        vocabulary = VOCABULARIES[architecture.vocabulary]
-        tokenizer = _trained(vocabulary)
-        folder.mkdir(parents=True)
-        transformers.PreTrainedTokenizerFast(
-            tokenizer_object=tokenizer,
-            model_max_length=POSITIONS,
-            **{f"{role}_token": token for role, token in vocabulary.roles.items()},
-        ).save_pretrained(folder)
-        config = architecture.config(
-            vocab_size=tokenizer.get_vocab_size(),
-            **{f"{role}_token_id": vocabulary.id(role) for role in ("bos", "eos", "pad")},
-            **architecture.options,
-        )
-        _save_random(config, folder)
+        write_model(folder, ARCHITECTURES[name])
     return folder
+
+
+def write_model(folder: Path, architecture: Architecture) -> None:
+    """Write a tiny random model and its tokenizer."""
+    vocabulary = VOCABULARIES[architecture.vocabulary]
+    tokenizer = _trained(vocabulary)
+    folder.mkdir(parents=True)
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=POSITIONS,
+        **{f"{role}_token": token for role, token in vocabulary.roles.items()},
+    ).save_pretrained(folder)
+    config = architecture.config(
+        vocab_size=tokenizer.get_vocab_size(),
+        **{f"{role}_token_id": vocabulary.id(role) for role in ("bos", "eos", "pad")},
+        **architecture.options,
+    )
+    _save_random(config, folder)
 
 
 def _trained(vocabulary: Vocabulary) -> Tokenizer:
