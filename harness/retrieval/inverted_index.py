@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from harness.embedding.mapped_rows import RESIDENT_BYTES
 from harness.embedding.ragged import Ragged
 from harness.errors import BadInputError
 from harness.retrieval.postings import Postings, Rows
 from harness.retrieval.ranking import Ranking
+
+if TYPE_CHECKING:
+    from harness.retrieval.posting_runs import PostingFiles
 
 _CHUNKS = 4  # parts of the queries for each thread, so that none waits long for the others
 
@@ -31,10 +37,22 @@ class InvertedIndex:
             documents: CSR (n, V).
             weights: `float32`, `uint16` or `uint8`; see `Postings.of`.
         """
+        self._take(Postings.of(documents, weights))
+
+    @classmethod
+    def of_files(cls, files: PostingFiles) -> InvertedIndex:
+        """An index whose postings are memory-mapped; it finds what the same ones in memory do."""
+        index = cls.__new__(cls)
+        index._take(files.postings, files)
+        return index
+
+    def _take(self, postings: Postings, files: PostingFiles | None = None) -> None:
         from harness.retrieval import search_kernels  # a search has no time for an import
 
         self._kernels = search_kernels
-        self._postings = Postings.of(documents, weights)
+        self._postings = postings
+        self._files = files
+        self._frequency: NDArray[np.int64] | None = None
         self._spare: list[tuple[NDArray[np.float32], NDArray[np.int32]]] = []
 
     @property
@@ -50,11 +68,15 @@ class InvertedIndex:
     @property
     def document_frequency(self) -> NDArray[np.int64]:
         """Postings of each token, those of weight 0 left out: int64 (V,)."""
-        return self._postings.document_frequency
+        if self._frequency is None:
+            self._frequency = self._postings.document_frequency
+        return self._frequency
 
     def rows(self, documents: NDArray[np.int64]) -> sparse.csr_array:
         """Some documents' rows, CSR float32 (n, V); see `Postings.rows`."""
-        return self._postings.rows(documents)
+        if self._files is None:
+            return self._postings.rows(documents)
+        return self._postings.rows(documents, self._files.touch)
 
     def search(self, queries: sparse.csr_array, top_k: int, threads: int = 1) -> Ranking:
         """The documents with the largest Σ_t query weight × posting weight.
@@ -98,13 +120,44 @@ class InvertedIndex:
             float32 (total candidates,), and how many entries a query and a candidate had in common.
         """
         scores = np.empty(len(candidates.values), np.float32)
-        shared = self._kernels.score_pairs(
-            _rows(queries), candidates.offsets, candidates.values, self._postings, scores
-        )
+        shared, rows = 0, _rows(queries)
+        for start, end in self._parts(rows, 0, queries.shape[0]):
+            shared += self._kernels.score_pairs(
+                Rows(rows.offsets[start : end + 1], rows.tokens, rows.weights),
+                candidates.offsets[start : end + 1],
+                candidates.values,
+                self._postings,
+                scores,
+            )
         return scores, int(shared)
+
+    def _parts(self, queries: Rows, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Ranges of queries that read no more of a file than may be resident; one query at least.
+
+        In memory there is one.
+        """
+        if self._files is None:
+            yield start, end
+            return
+        sums = np.zeros(queries.offsets[end] - queries.offsets[start] + 1, np.int64)
+        tokens = queries.tokens[queries.offsets[start] : queries.offsets[end]]
+        np.cumsum(self.document_frequency[tokens] * self._postings.posting_bytes, out=sums[1:])
+        sums = sums[queries.offsets[start : end + 1] - queries.offsets[start]]
+        first = start
+        while first < end:
+            limit = sums[first - start] + RESIDENT_BYTES
+            last = start + int(np.searchsorted(sums, limit, side="right")) - 1
+            last = min(max(last, first + 1), end)
+            self._files.touch(int(sums[last - start] - sums[first - start]))
+            yield first, last
+            first = last
 
     def _search(self, queries: Rows, start: int, end: int, found: Ranking) -> None:
         """Fill some rows of a ranking."""
+        for first, last in self._parts(queries, start, end):
+            self._search_part(queries, first, last, found)
+
+    def _search_part(self, queries: Rows, start: int, end: int, found: Ranking) -> None:
         try:
             zeros = self._spare.pop()
         except IndexError:  # there is one for each thread that was ever at work

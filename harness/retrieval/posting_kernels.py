@@ -63,3 +63,29 @@ def fill_postings(
                     postings.weights[posting] = steps if weight > 0 else -steps
                 else:
                     postings.weights[posting] = weight
+
+
+@compiled
+def copy_lists(
+    bounds: NDArray[np.int64],
+    lists: NDArray[np.int64],
+    free: NDArray[np.int64],
+    run: tuple[NDArray[np.uint16], NDArray[np.float32]],
+    merged: tuple[NDArray[np.uint16], NDArray[np.float32]],
+) -> None:
+    """Put a run's lists behind what earlier runs have put into the same lists.
+
+    Args:
+        bounds: Where each of its lists begins, and where the last ends.
+        lists: The number of each among those merged.
+        free: Where the next posting of each merged list goes; moved along.
+        run: Its places and weights.
+        merged: Those of all runs, filled.
+    """
+    for number in range(len(lists)):
+        place = free[lists[number]]
+        for posting in range(bounds[number], bounds[number + 1]):
+            merged[0][place] = run[0][posting]
+            merged[1][place] = run[1][posting]
+            place += 1
+        free[lists[number]] = place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,14 +95,13 @@ class Postings(NamedTuple):
             )
         tokens = np.flatnonzero(counts.any(axis=1)).astype(np.int32)
         offsets = np.concatenate([np.zeros(1, np.int64), counts[tokens].cumsum()])
-        small: type[Any] = np.uint32 if offsets[-1] <= np.iinfo(np.uint32).max else np.int64
-        kind = _SIGNED.get(weights, weights) if negative else weights
+        small, kind = offset_type(int(offsets[-1])), kept_kind(weights, negative)
         postings = cls(
             tokens=tokens,
             offsets=offsets.astype(small),
             places=np.empty(offsets[-1], np.uint16),
             weights=np.empty(offsets[-1], kind),
-            scales=_scales(largest[tokens], kind),
+            scales=scales_of(largest[tokens], kind),
             block=BLOCK,
             documents=count,
             vocabulary=vocabulary,
@@ -119,6 +119,11 @@ class Postings(NamedTuple):
         return sum(array.nbytes for array in self[:5])
 
     @property
+    def posting_bytes(self) -> int:
+        """Bytes of a place and its weight."""
+        return int(self.places.itemsize + self.weights.itemsize)
+
+    @property
     def document_frequency(self) -> NDArray[np.int64]:
         """Postings of each token: int64 (V,)."""
         blocks = max(-(-self.documents // self.block), 1)
@@ -126,11 +131,14 @@ class Postings(NamedTuple):
         frequency[self.tokens] = np.diff(self.offsets[::blocks].astype(np.int64))
         return frequency
 
-    def rows(self, documents: NDArray[np.int64]) -> sparse.csr_array:
+    def rows(
+        self, documents: NDArray[np.int64], before: Callable[[int], None] = lambda _: None
+    ) -> sparse.csr_array:
         """Some documents' rows with the weights that they are searched with, from all postings.
 
         Args:
             documents: Their numbers, repeats allowed: (n,).
+            before: Told how many bytes are about to be read.
 
         Returns:
             CSR float32 (n, V), columns ascending.
@@ -138,10 +146,10 @@ class Postings(NamedTuple):
         distinct, places = np.unique(documents, return_inverse=True)
         row_of = np.full(self.documents, -1, np.int32)
         row_of[distinct] = np.arange(len(distinct), dtype=np.int32)
-        parts = [
-            self._entries(row_of, start, min(start + _AT_ONCE, len(self.places)))
-            for start in range(0, len(self.places), _AT_ONCE)
-        ]
+        parts = []
+        for start in range(0, len(self.places), _AT_ONCE):
+            before(_AT_ONCE * self.posting_bytes)
+            parts.append(self._entries(row_of, start, min(start + _AT_ONCE, len(self.places))))
         empty = np.zeros(0, np.float32), np.zeros(0, np.int32), np.zeros(0, np.int32)
         weights, rows, columns = (
             np.concatenate(arrays) for arrays in zip(empty, *parts, strict=True)
@@ -175,7 +183,17 @@ class Postings(NamedTuple):
         return weights, rows[kept], self.tokens[lists]
 
 
-def _scales(largest: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
+def offset_type(postings: int) -> type[Any]:
+    """The type of offsets among so many postings."""
+    return np.uint32 if postings <= np.iinfo(np.uint32).max else np.int64
+
+
+def kept_kind(weights: str, negative: bool) -> str:
+    """The type that weights are kept in, signed where one is negative."""
+    return _SIGNED.get(weights, weights) if negative else weights
+
+
+def scales_of(largest: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
     """The step of each list's integers: the largest stands for its largest weight."""
     if kind == "float32":
         return np.empty(0, np.float32)
