@@ -109,9 +109,7 @@ def build_postings(
             _see_largest(own, largest)
             negative |= bool((own.weights < 0).any())
             documents += chunk.shape[0]
-        return _merge(
-            runs, folder, (documents, vocabulary), weights, negative, (frequency, largest)
-        )
+        return _merge(runs, _Seen(documents, negative, frequency, largest), folder, weights)
     except OSError as error:
         raise BadInputError(
             f"the index in {folder} cannot be written ({error}); make room, or give another folder "
