@@ -2,6 +2,7 @@
 # run the benchmarks.
 # make leaderboards: what leaderboards/ holds in the repository, from the embedded task and from two
 # public collections at hand (DATA), beside official results.
+# make corpus: the packages whose documentation the small embedder is trained on, and the corpus.
 # TORCH=cpu or TORCH=cuda chooses torch's build; by default a machine with an NVIDIA GPU gets CUDA.
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check
 TORCH_VERSION := 2.13.0
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test check bench leaderboards setup clean
+.PHONY: demo test check bench leaderboards corpus setup clean
 
 demo: setup
 	.venv/bin/harness run
@@ -43,6 +44,18 @@ leaderboards: setup
 	.venv/bin/harness run -m $(LEADERBOARD) $(COLLECTIONS) experiment=aligned_words,aligned_paper
 	.venv/bin/harness report results_dir=.harness/leaderboard leaderboards_dir=leaderboards \
 		published=$(DATA)/published published_models=all
+
+# The packages are read, never imported: no dependency of theirs is needed.
+CORPUS := .harness/corpus
+corpus: $(CORPUS)/pydoc/manifest.json
+
+$(CORPUS)/pydoc/manifest.json: $(CORPUS)/.packages
+	.venv/bin/python -m harness.training.corpus $(CORPUS)/packages $(CORPUS)/pydoc
+
+$(CORPUS)/.packages: conf/train/packages.txt | setup
+	rm -rf $(CORPUS)/packages
+	$(PIP) install --no-deps --no-compile --only-binary=:all: --target $(CORPUS)/packages -r $<
+	@touch $@
 
 setup: .venv/.ready
 
