@@ -24,6 +24,7 @@ COMMANDS = {
     "run": "evaluate a model in every retrieval mode and print the comparison",
     "status": "list the runs under results_dir: done, partial, failed, running, killed",
     "analyze": "measure which tokens embeddings align to, and study sparse retrieval with them",
+    "train": "make an embedder out of a decoder: masked prediction, contrastive training",
     "inspect": "show what a model reads of a text, and the tokens that it aligns to",
     "plan": "tell what a run would cost in FLOPs, time and bytes, before anything is loaded",
     "regress": "compare a run with its baselines: quality, FLOPs, bytes, times",

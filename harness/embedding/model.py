@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.embedding.adapters import ADAPTER_FILES, adapter_base, check_adapter
+from harness.embedding.attention import BIDIRECTIONAL_TYPES
 from harness.embedding.dense_layer import DenseLayer, read_dense
 from harness.embedding.families import POSITIONS_AFTER_PADDING, RELATIVE_POSITIONS
 from harness.embedding.folder_settings import FolderSettings, read_folder_settings
@@ -140,6 +141,19 @@ class EmbeddingModel:
                 "model.similarity=cosine or dot"
             )
         return similarity
+
+    @property
+    def attention(self) -> str | None:
+        """`causal` or `bidirectional`; None for the architecture's own.
+
+        A decoder that was trained to attend bidirectionally says `"is_causal": false` in its
+        `config.json`; transformers then builds its masks so, its kernels have to be told.
+        """
+        if self.config.attention is not None:
+            return self.config.attention
+        text = self.text_settings
+        told = text.get("is_causal") is False and text.get("model_type") in BIDIRECTIONAL_TYPES
+        return "bidirectional" if told else None
 
     @property
     def name(self) -> str:

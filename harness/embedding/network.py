@@ -45,7 +45,7 @@ def load_network(
 
     config = model.config
     automatic = _class_for(model, reads)
-    with _quiet():
+    with quiet():
         try:
             network, report = automatic.from_pretrained(
                 model.folder,
@@ -80,8 +80,8 @@ def load_network(
         )
     if model.adapters:
         network = apply_adapters(network, model.adapters, merge_last=config.merge_last_adapter)
-    if config.attention is not None:
-        set_attention(network, config.attention)
+    if model.attention is not None:
+        set_attention(network, model.attention)
     module: torch.nn.Module = network.eval()
     return module
 
@@ -125,7 +125,7 @@ def _class_for(model: EmbeddingModel, reads: str) -> Any:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers' loading bars and advice off the terminal."""
     from transformers.utils import logging
 

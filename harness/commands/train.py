@@ -1,0 +1,28 @@
+"""`harness train`: make an embedder out of a decoder, or a decoder out of text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.config import TrainConfig, parse
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+_SETTINGS = ("train", "output", "model", "device", "format", "debug")
+
+
+def train(settings: DictConfig) -> int:
+    """Train, and print what was made."""
+    wanted = {name: settings[name] for name in _SETTINGS if name in settings}
+    config = parse(TrainConfig, wanted, where="")
+
+    from pathlib import Path
+
+    from harness.reporting.training import print_training
+    from harness.training.stages import perform
+
+    output = Path(config.output).expanduser()
+    records = perform(config.train, config.model, output, config.device)
+    print_training(records, output, as_json=config.format == "json")
+    return 0

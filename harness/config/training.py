@@ -1,0 +1,308 @@
+"""`harness train`: one step of making an embedder, or several that follow each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.components import (
+    ComponentConfig,
+    at_least,
+    component,
+    one_of,
+    parse_component,
+    require,
+    unscored,
+)
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(kw_only=True)
+class StepConfig(ComponentConfig):
+    """What all steps that train a network share.
+
+    Attributes:
+        epochs: How often the data are read; a fraction reads a part of them.
+        learning_rate: The highest one.
+        warmup: The share of steps over which it rises.
+        weight_decay: Of matrices; vectors and embeddings have none.
+        clip: Longest gradient, in the 2-norm over all weights.
+        batch_tokens: Most tokens in a batch, padding included.
+        max_length: Longest text in tokens; longer ones are cut.
+        dtype: What is multiplied in: `float32`, or `bfloat16` by autocast; `auto` takes bfloat16
+            where the device has instructions for it. Weights are float32 in any case.
+        attention: `causal` or `bidirectional`; the model's own when absent.
+        dropout: Of attention weights, and of the architecture's own dropout where it has any.
+        lora_rank: Of the adapters that are trained on all linear layers; 0 trains all weights.
+        lora_alpha: Scale of the adapters.
+        train_embeddings: Whether token embeddings (and a head tied to them) are trained too, where
+            all weights are.
+        gradient_checkpointing: Less memory for a third more computation.
+        held_out: The share of texts that is never trained on and gives the validation score.
+        validate_every: Steps between two validations.
+        checkpoint_seconds: Time between two checkpoints, from which a killed step goes on.
+        save_dtype: Of the weights that are written.
+        seed: Of every draw.
+    """
+
+    epochs: float = 1.0
+    learning_rate: float = 1e-4
+    warmup: float = 0.05
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    batch_tokens: int = 8192
+    max_length: int = 256
+    dtype: str = "auto"
+    attention: str | None = None
+    dropout: float = 0.0
+    lora_rank: int = 0
+    lora_alpha: float = 32.0
+    train_embeddings: bool = True
+    gradient_checkpointing: bool = unscored(False)
+    held_out: float = 0.01
+    validate_every: int = unscored(200)
+    checkpoint_seconds: float = unscored(120.0)
+    save_dtype: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        for name in ("epochs", "learning_rate", "clip"):
+            at_least(name, getattr(self, name), 0)
+            require(getattr(self, name) > 0, f"{name} must be above 0")
+        for name in ("weight_decay", "lora_rank", "lora_alpha", "seed", "checkpoint_seconds"):
+            at_least(name, getattr(self, name), 0)
+        at_least("batch_tokens", self.batch_tokens, 8)
+        at_least("max_length", self.max_length, 8)
+        at_least("validate_every", self.validate_every, 1)
+        for name in ("warmup", "dropout", "held_out"):
+            value = getattr(self, name)
+            require(0 <= value < 1, f"{name}={value} must be at least 0 and below 1")
+        one_of("dtype", self.dtype, ("auto", *DTYPES[:2]))
+        one_of("save_dtype", self.save_dtype, DTYPES)
+        if self.attention is not None:
+            one_of("attention", self.attention, ("causal", "bidirectional"))
+
+
+@component("train", "pretrain", "harness.training.causal:CausalObjective")
+@dataclass(kw_only=True)
+class PretrainConfig(StepConfig):
+    """A new Llama and its tokenizer, from text: next token prediction.
+
+    Attributes:
+        text: JSON lines with a `text` each.
+        vocabulary: Tokens of the byte pair encoding, trained on the same text.
+        layers: Of the decoder.
+        width: Of token states.
+        heads: Of attention.
+        inner_width: Of the feed-forward layers.
+        positions: Longest input that the model can be given.
+        tied: Whether the head is the token embeddings.
+    """
+
+    kind: str = "pretrain"
+    text: str
+    vocabulary: int = 12288
+    layers: int = 8
+    width: int = 256
+    heads: int = 4
+    inner_width: int = 704
+    positions: int = 512
+    tied: bool = True
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.1
+    batch_tokens: int = 4096
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        super().__post_init__()
+        at_least("vocabulary", self.vocabulary, 261)  # bytes and special tokens
+        for name in ("layers", "width", "heads", "inner_width", "positions"):
+            at_least(name, getattr(self, name), 1)
+        require(
+            self.width % self.heads == 0 and self.width // self.heads % 2 == 0,
+            f"width={self.width} must be a multiple of heads={self.heads}, an even number each",
+        )
+        require(
+            self.max_length <= self.positions,
+            f"max_length={self.max_length} is above positions={self.positions}",
+        )
+        require(self.lora_rank == 0, "lora_rank: a new model has nothing to adapt; leave it at 0")
+
+
+@component("train", "mntp", "harness.training.mntp:MaskedObjective")
+@dataclass(kw_only=True)
+class MntpConfig(StepConfig):
+    """Masked next token prediction (LLM2Vec): the state at i-1 predicts the masked token i.
+
+    Attributes:
+        text: JSON lines with a `text` each.
+        mask_probability: Of a token to be chosen.
+        mask_token: What stands for a hidden token; the tokenizer's own mask when absent, else `_`.
+    """
+
+    kind: str = "mntp"
+    text: str
+    attention: str | None = "bidirectional"
+    mask_probability: float = 0.2
+    mask_token: str | None = None
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        super().__post_init__()
+        require(
+            0 < self.mask_probability < 1,
+            f"mask_probability={self.mask_probability} must be above 0 and below 1",
+        )
+
+
+@dataclass(kw_only=True)
+class EmbeddingStepConfig(StepConfig):
+    """What steps that train the embedding itself share.
+
+    Attributes:
+        pooling: `mean`, `weighted_mean` or `last_token` of the token states.
+        batch_size: Pairs in a batch: each is set against all others.
+        temperature: What cosines are divided by.
+        chunk_tokens: Most tokens that gradients are computed for at once; larger batches are
+            embedded in parts (gradient caching), with the same result.
+    """
+
+    pooling: str = "mean"
+    batch_size: int = 128
+    temperature: float = 0.05
+    chunk_tokens: int = unscored(32768)
+    attention: str | None = "bidirectional"
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        super().__post_init__()
+        one_of("pooling", self.pooling, ("mean", "weighted_mean", "last_token"))
+        at_least("batch_size", self.batch_size, 2)
+        at_least("chunk_tokens", self.chunk_tokens, 8)
+        require(self.temperature > 0, f"temperature={self.temperature} must be above 0")
+
+
+@component("train", "simcse", "harness.training.contrastive:SimcseObjective")
+@dataclass(kw_only=True)
+class SimcseConfig(EmbeddingStepConfig):
+    """Unsupervised SimCSE: a text under two draws of dropout is its own pair.
+
+    Attributes:
+        text: JSON lines with a `text` each.
+    """
+
+    kind: str = "simcse"
+    text: str
+    dropout: float = 0.3
+    max_length: int = 128
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        super().__post_init__()
+        require(self.dropout > 0, "dropout=0 makes both copies of a text equal; SimCSE needs some")
+
+
+@component("train", "contrastive", "harness.training.contrastive:PairsObjective")
+@dataclass(kw_only=True)
+class ContrastiveConfig(EmbeddingStepConfig):
+    """Supervised contrastive training on pairs, with in-batch and hard negatives.
+
+    Attributes:
+        pairs: JSON lines with `query` and `positive`, and a list `negatives` where there are any.
+        negatives: Hard negatives of each pair that are read, at most.
+        both_ways: Whether documents must find their queries as well.
+        query_max_length: Longest query in tokens.
+    """
+
+    kind: str = "contrastive"
+    pairs: str
+    negatives: int = 1
+    both_ways: bool = True
+    query_max_length: int = 64
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        super().__post_init__()
+        at_least("negatives", self.negatives, 0)
+        at_least("query_max_length", self.query_max_length, 4)
+
+
+@component("train", "stages", "harness.training.stages:perform")
+@dataclass(kw_only=True)
+class TrainingStagesConfig(ComponentConfig):
+    """Steps that follow each other: each starts from what the one before it made.
+
+    Attributes:
+        stages: Name to a step; its product is a folder of that name under `output`. An empty
+            mapping or null leaves one out.
+    """
+
+    kind: str = "stages"
+    stages: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        self.stages = {
+            str(name): parse_component("train", step, where=f"train.stages.{name}")
+            for name, step in self.stages.items()
+            if step
+        }
+        require(bool(self.stages), "stages is empty; name at least one step")
+        for name, step in self.stages.items():
+            require(step.kind != "stages", f"stages.{name}: stages cannot hold stages")
+            require(
+                name.replace("_", "").replace("-", "").isalnum(),
+                f"stages.{name}: a stage's name becomes a folder; use letters, digits, - and _",
+            )
+
+
+@component("train", "corpus", "harness.training.corpus_step:CorpusStep")
+@dataclass(kw_only=True)
+class CorpusConfig(ComponentConfig):
+    """Text and pairs from the documentation of installed packages.
+
+    Attributes:
+        packages: A folder with installed packages, see `pip install --target`.
+    """
+
+    kind: str = "corpus"
+    packages: str
+
+
+@dataclass(kw_only=True)
+class TrainConfig:
+    """`harness train`.
+
+    Attributes:
+        train: The step, or stages of steps.
+        model: What a step starts from, as in `harness run`; a new model needs none.
+        output: The folder that the product is written to.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, or `mps`; several processes take one each.
+        format: `table`, or `json` for one JSON object a finished step on standard output.
+        debug: Whether errors show their traceback.
+    """
+
+    train: Any
+    output: str
+    model: Any = None
+    device: str = "auto"
+    format: str = "table"
+    debug: bool = False
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        self.train = parse_component("train", self.train, where="train")
+        if self.model is not None:
+            self.model = parse_component("model", self.model, where="model")
+        require(bool(self.output.strip()), "output is empty; give a folder")
+        one_of("format", self.format, ("table", "json"))
+        stages = isinstance(self.train, TrainingStagesConfig)
+        steps = list(self.train.stages.values()) if stages else [self.train]
+        trained = [step for step in steps if step.kind != "corpus"]
+        fresh = not trained or trained[0].kind == "pretrain"
+        require(
+            fresh or self.model is not None,
+            "model: this step starts from a decoder; give model=local model.path=FOLDER",
+        )

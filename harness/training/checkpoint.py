@@ -1,0 +1,79 @@
+"""A step that was cut off: its weights, moments and log, as of the last checkpoint."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import BadInputError
+from harness.files import remove_leftovers, write_atomically, write_text
+
+if TYPE_CHECKING:
+    import torch
+
+FOLDER = ".checkpoint"
+LOG = "log.jsonl"
+_STATE = "state.safetensors"
+
+
+class Checkpoint:
+    """Kept under a step's output folder until its product is written.
+
+    Args:
+        folder: The step's output folder.
+        identity: All that decides what the step makes; a checkpoint of another is refused.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        self._folder = folder / FOLDER
+        self._identity = json.dumps(identity, sort_keys=True)
+
+    def read(self) -> tuple[int, dict[str, torch.Tensor], list[dict[str, Any]]] | None:
+        """The steps that were made, the state after them and their log; None if there is none.
+
+        Raises:
+            BadInputError: If it is of other settings, or damaged.
+        """
+        from safetensors import safe_open
+
+        path = self._folder / _STATE
+        if not path.is_file():
+            return None
+        try:
+            with safe_open(path, framework="pt") as tensors:
+                about = tensors.metadata() or {}
+                state = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
+            steps, log = int(about["steps"]), json.loads(about["log"])
+        except Exception as error:
+            raise BadInputError(
+                f"{path} is damaged; remove {self._folder} to start this step anew"
+            ) from error
+        if about.get("identity") != self._identity:
+            raise BadInputError(
+                f"{self._folder} is of other settings or data; remove it to start anew, or choose "
+                "another output"
+            )
+        return steps, state, log
+
+    def write(self, steps: int, state: dict[str, torch.Tensor], log: list[dict[str, Any]]) -> None:
+        """Replace the checkpoint."""
+        from safetensors.torch import save_file
+
+        about = {"steps": str(steps), "log": json.dumps(log), "identity": self._identity}
+        tensors = {name: tensor.contiguous().cpu() for name, tensor in state.items()}
+        remove_leftovers(self._folder)
+        write_atomically(
+            self._folder / _STATE, lambda path: save_file(tensors, path, metadata=about)
+        )
+
+    def remove(self) -> None:
+        """Forget it: the product is written."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def write_log(folder: Path, log: list[dict[str, Any]]) -> None:
+    """Write a step's log, one JSON object a line."""
+    write_text(folder / LOG, "".join(json.dumps(line) + "\n" for line in log))

@@ -1,0 +1,83 @@
+"""What a step leaves: a transformers folder, adapters where there are any, and a record."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.embedding.network import quiet
+from harness.errors import BadInputError
+from harness.files import read_json, write_text
+
+if TYPE_CHECKING:
+    from harness.training.network import Decoder
+
+RECORD = "training.json"
+ADAPTER = "adapter"
+
+
+def finished(folder: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The record of a step that has been made here; None where it has not.
+
+    Raises:
+        BadInputError: If the folder holds the product of another step.
+    """
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    record = read_json(path, remedy=f"remove {folder} and train again")
+    if record.get("identity") != json.loads(json.dumps(identity)):
+        raise BadInputError(
+            f"{folder} holds a model that was trained with other settings or data; choose another "
+            "output, or remove it"
+        )
+    return record
+
+
+def save(decoder: Decoder, tokenizer: Any, folder: Path, *, dtype: str, base: str | None) -> None:
+    """Write the trained model, loadable by `model=local model.path=FOLDER`.
+
+    Adapters are merged into the weights; as PEFT reads them they lie in `adapter/` too. Files
+    appear whole, `config.json` last: a folder without it is no model.
+
+    Args:
+        decoder: The network after its last step; its adapters are merged here.
+        tokenizer: Its tokenizer.
+        folder: Where to.
+        dtype: Of the weights that are written.
+        base: The model that adapters belong to, for PEFT.
+    """
+    import torch
+
+    folder.mkdir(parents=True, exist_ok=True)
+    # A folder of its own name each: nobody else's half-written files are taken.
+    beside = Path(tempfile.mkdtemp(dir=folder, prefix=".new-"))
+    try:
+        network = decoder.network
+        if decoder.peft is not None:
+            decoder.peft.peft_config["default"].base_model_name_or_path = base
+            decoder.peft.save_pretrained(str(beside / ADAPTER))
+            network = decoder.peft.merge_and_unload()
+        network.to(device="cpu", dtype=getattr(torch, dtype))
+        with quiet():
+            network.save_pretrained(beside, safe_serialization=True)
+            tokenizer.save_pretrained(beside)
+        files = [file for file in beside.iterdir() if file.name != "config.json"]
+        for file in [*files, beside / "config.json"]:
+            if file.is_file():
+                file.chmod(0o644)
+            target = folder / file.name
+            if target.is_dir():
+                shutil.rmtree(target)
+            file.replace(target)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write `training.json`: the step is done."""
+    write_text(folder / RECORD, json.dumps(record, indent=2, ensure_ascii=False) + "\n")

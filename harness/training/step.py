@@ -1,0 +1,111 @@
+"""One step of training, from what it starts from to the folder that it leaves."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import __version__
+from harness.components import build, identity
+from harness.config import ModelConfig, PretrainConfig
+from harness.cost.hardware import git_commit, hardware_record, software_record
+from harness.embedding.model import EmbeddingModel
+from harness.progress import say
+from harness.training.checkpoint import Checkpoint
+from harness.training.data import file_digest, read_texts
+from harness.training.loop import train
+from harness.training.network import Decoder, load_decoder, new_llama
+from harness.training.product import finished, save, write_record
+from harness.training.tokenizer import train_tokenizer
+from harness.training.worker import Worker
+
+if TYPE_CHECKING:
+    from harness.config import StepConfig
+
+_LIBRARIES = ("torch", "transformers", "tokenizers", "peft", "accelerate", "numpy")
+
+
+def perform_step(
+    config: StepConfig, start: ModelConfig | None, folder: Path, *, device: str, name: str
+) -> dict[str, Any]:
+    """Train one step, or find that it has been.
+
+    Args:
+        config: The step.
+        start: The model that it starts from; None for a new one.
+        folder: Where its product goes.
+        device: See `TrainConfig`.
+        name: For progress and record.
+
+    Returns:
+        The step's record, as in its `training.json`: `identity` (settings, data, start), `steps`,
+        `tokens`, `seconds`, `parameters`, `trained_parameters`, `loss` and `validation` at the end.
+
+    Raises:
+        BadInputError: Data or model are bad, or the folder holds another step's product.
+        TaskFailedError: If the loss is not finite.
+    """
+    model = None if isinstance(config, PretrainConfig) or start is None else EmbeddingModel(start)
+    what = _identity(config, model)
+    if (record := finished(folder, what)) is not None:
+        say(f"{name}: kept, {folder} has been trained")
+        return record
+    worker = Worker(device, config.dtype)
+    if model is None:
+        assert isinstance(config, PretrainConfig)
+        tokenizer = train_tokenizer(
+            read_texts(Path(config.text)),
+            vocabulary=config.vocabulary,
+            max_length=config.positions,
+        )
+        network = new_llama(config, tokenizer)
+    else:
+        tokenizer, network = model.tokenizer, load_decoder(model)
+    objective = build(config, tokenizer=tokenizer)
+    decoder = Decoder(network.to(worker.device), config)
+    numbers = {
+        "parameters": sum(one.numel() for one in network.parameters()),
+        "trained_parameters": sum(one.numel() for one in decoder.trained.values()),
+    }
+    checkpoint = Checkpoint(folder, what)
+    log = train(objective, decoder, worker, config, folder=folder, checkpoint=checkpoint, name=name)
+    last = log[-1] if log else {}
+    record = {
+        "name": name,
+        "identity": what,
+        "steps": objective.steps,
+        **numbers,
+        **{key: last.get(key) for key in ("tokens", "seconds", "loss", "validation")},
+        "dtype": worker.dtype,
+        "processes": worker.count,
+        "version": __version__,
+        "commit": _commit(),
+        "software": software_record(_LIBRARIES),
+        "hardware": hardware_record(),
+    }
+    if worker.first:
+        base = None if model is None else str(model.folder.resolve())
+        save(decoder, tokenizer, folder, dtype=config.save_dtype, base=base)
+        write_record(folder, record)
+        checkpoint.remove()
+    worker.wait()
+    return record
+
+
+def _identity(config: StepConfig, model: EmbeddingModel | None) -> dict[str, Any]:
+    """All that decides what a step makes: settings, the data's content, what it starts from."""
+    files = {name: getattr(config, name, None) for name in ("text", "pairs")}
+    settings = {key: value for key, value in identity(config).items() if key not in files}
+    data = {name: file_digest(Path(path)) for name, path in files.items() if path}
+    return {
+        "settings": settings,
+        "data": data,
+        "start": None if model is None else model.weights_hash[:16],
+        "attention": None if model is None else model.config.attention,
+    }
+
+
+def _commit() -> dict[str, Any] | None:
+    found = git_commit(Path(__file__).parent)
+    return None if found is None else asdict(found)
