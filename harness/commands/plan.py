@@ -93,7 +93,6 @@ def _index(config: PlanConfig, collection: Collection) -> SparseIndex:
         kept = max(min(kept, round(terms / max(collection.count, 1))), 1)
     return SparseIndex(
         kept=kept,
-        l2=mode.doc_norm == "l2",
         block=BLOCK,
         encodes_queries=mode.query_expansion > 0 or mode.query_weight == "score",
     )

@@ -127,7 +127,7 @@ def plan_collection(
             for weights in footprint.WEIGHT_BYTES
         },
         dense_build_bytes=footprint.dense_build_bytes(count, width, normalised=embedder.normalised),
-        sparse_build_bytes=footprint.sparse_build_bytes(count, width, kept, l2=index.l2),
+        sparse_build_bytes=footprint.sparse_build_bytes(count, width, kept),
     )
     if collection.query is None:
         return plan

@@ -12,6 +12,9 @@ _KEY_BYTES, _TOKENS_BYTES = 16, 8  # of a text in a shard's index: its hash, its
 _INDEX_OVERHEAD = 1002  # of a shard's Arrow file: schema, checksums, footer
 _SMALL_OFFSETS = 2**32  # postings from which on offsets take 8 bytes
 _PLACE_BYTES = 2
+_EQUAL_ROWS_BYTES = 48
+_KEPT_TOKEN_BYTES = 8 + 4 + 2 + 4 + 4 + 8
+_WORKING_BYTES = 64 << 20
 
 NUMBER_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
 """Bytes of one entry of a stored embedding; `int8` has a float32 scale a row besides."""
@@ -102,29 +105,29 @@ def postings_bytes(
 def dense_build_bytes(documents: int, width: int, *, normalised: bool) -> int:
     """Peak memory of making an exact dense index, without what the process has anyway.
 
-    The embeddings, their normalised copy where there is one, and 48 bytes a document for finding
-    equal rows (their hashes, sorted ones, and first rows).
+    The embeddings, their normalised copy where there is one, 48 bytes a document for finding equal
+    rows (hashes, in order and sorted, and what is made of them), and blocks that are worked in.
 
     Args:
         documents: N.
         width: d.
         normalised: Whether scores are of normalised embeddings.
     """
-    return documents * ((2 if normalised else 1) * row_bytes(width, "float32") + 48)
+    each = (2 if normalised else 1) * row_bytes(width, "float32") + _EQUAL_ROWS_BYTES
+    return documents * each + _WORKING_BYTES
 
 
-def sparse_build_bytes(documents: int, width: int, kept: int, *, l2: bool) -> int:
+def sparse_build_bytes(documents: int, width: int, kept: int) -> int:
     """Peak memory of making an inverted index of aligned tokens, without what there is anyway.
 
-    The embeddings, and for each kept token its id and logit (8 bytes), its weight (4) and a flag
-    (1); where rows are normalised a float64 copy of the weights, the conjugate that the norm takes
-    and its product with it (24), else the rows that are made of them (8).
+    The embeddings, and for each kept token its id and logit (8 bytes), its weight (4) and two flags
+    (2), the document row that is made of them (4 and 4) and its columns once more as int64 (8); and
+    blocks of logits. The index itself is made when most of that is gone again.
 
     Args:
         documents: N.
         width: d.
         kept: K.
-        l2: Whether document rows are L2-normalised.
     """
-    each = 13 + (24 if l2 else 9)
-    return documents * (row_bytes(width, "float32") + kept * each)
+    each = row_bytes(width, "float32") + kept * _KEPT_TOKEN_BYTES
+    return documents * each + _WORKING_BYTES

@@ -72,13 +72,11 @@ class SparseIndex:
 
     Attributes:
         kept: K, tokens of a document.
-        l2: Whether document rows are L2-normalised.
         block: Documents of a block of the index.
         encodes_queries: Whether the model and the head read a query.
     """
 
     kept: int
-    l2: bool
     block: int
     encodes_queries: bool
 
