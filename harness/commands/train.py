@@ -21,8 +21,10 @@ def train(settings: DictConfig) -> int:
 
     from harness.reporting.training import print_training
     from harness.training.stages import perform
+    from harness.training.worker import is_first_process
 
     output = Path(config.output).expanduser()
     records = perform(config.train, config.model, output, config.device)
-    print_training(records, output, as_json=config.format == "json")
+    if is_first_process():
+        print_training(records, output, as_json=config.format == "json")
     return 0

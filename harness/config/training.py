@@ -128,6 +128,10 @@ class PretrainConfig(StepConfig):
             self.max_length <= self.positions,
             f"max_length={self.max_length} is above positions={self.positions}",
         )
+        require(
+            self.attention != "bidirectional",
+            "attention=bidirectional shows a token the one that it is to predict; leave it out",
+        )
         require(self.lora_rank == 0, "lora_rank: a new model has nothing to adapt; leave it at 0")
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from harness.errors import BadInputError
 
 
-def check_device(device: str) -> None:
+def check_device(device: str, *, setting: str = "backend.device") -> None:
     """Refuse a device that is unknown or not there.
+
+    Args:
+        device: Its name.
+        setting: Where it was given, for the message.
 
     Raises:
         BadInputError: One line that says which there are.
     """
     import torch
 
-    unknown = f"backend.device={device!r} is unknown; use auto, cpu, cuda, cuda:1 or mps"
+    unknown = f"{setting}={device!r} is unknown; use auto, cpu, cuda, cuda:1 or mps"
     try:
         parsed = torch.device(device)
     except RuntimeError as error:
@@ -21,17 +25,13 @@ def check_device(device: str) -> None:
     if parsed.type not in ("cpu", "cuda", "mps"):
         raise BadInputError(unknown)
     if parsed.type == "cuda" and not torch.cuda.is_available():
-        raise BadInputError(
-            f"backend.device={device}: this torch sees no GPU; use backend.device=cpu"
-        )
+        raise BadInputError(f"{setting}={device}: this torch sees no GPU; use {setting}=cpu")
     if parsed.type == "cuda" and (parsed.index or 0) >= torch.cuda.device_count():
         raise BadInputError(
-            f"backend.device={device}: there are {torch.cuda.device_count()} GPUs, counted from 0"
+            f"{setting}={device}: there are {torch.cuda.device_count()} GPUs, counted from 0"
         )
     if parsed.type == "mps" and not torch.backends.mps.is_available():
-        raise BadInputError(
-            f"backend.device={device}: this torch sees no Apple GPU; use backend.device=cpu"
-        )
+        raise BadInputError(f"{setting}={device}: this torch sees no Apple GPU; use {setting}=cpu")
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,21 @@ LOG = "log.jsonl"
 _STATE = "state.safetensors"
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a step has come.
+
+    Attributes:
+        steps: How many were made.
+        log: Its lines, see `harness.training.loop.train`.
+        pending: What counts for the log's next line: `losses`, `tokens` and `seconds`.
+    """
+
+    steps: int = 0
+    log: list[dict[str, Any]] = field(default_factory=list)
+    pending: dict[str, Any] = field(default_factory=dict)
+
+
 class Checkpoint:
     """Kept under a step's output folder until its product is written.
 
@@ -31,8 +47,8 @@ class Checkpoint:
         self._folder = folder / FOLDER
         self._identity = json.dumps(identity, sort_keys=True)
 
-    def read(self) -> tuple[int, dict[str, torch.Tensor], list[dict[str, Any]]] | None:
-        """The steps that were made, the state after them and their log; None if there is none.
+    def read(self) -> tuple[Progress, dict[str, torch.Tensor]] | None:
+        """How far the step has come, and the state there; None if there is none.
 
         Raises:
             BadInputError: If it is of other settings, or damaged.
@@ -46,7 +62,8 @@ class Checkpoint:
             with safe_open(path, framework="pt") as tensors:
                 about = tensors.metadata() or {}
                 state = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
-            steps, log = int(about["steps"]), json.loads(about["log"])
+            pending = json.loads(about.get("pending", "{}"))
+            progress = Progress(int(about["steps"]), json.loads(about["log"]), pending)
         except Exception as error:
             raise BadInputError(
                 f"{path} is damaged; remove {self._folder} to start this step anew"
@@ -56,13 +73,14 @@ class Checkpoint:
                 f"{self._folder} is of other settings or data; remove it to start anew, or choose "
                 "another output"
             )
-        return steps, state, log
+        return progress, state
 
-    def write(self, steps: int, state: dict[str, torch.Tensor], log: list[dict[str, Any]]) -> None:
+    def write(self, progress: Progress, state: dict[str, torch.Tensor]) -> None:
         """Replace the checkpoint."""
         from safetensors.torch import save_file
 
-        about = {"steps": str(steps), "log": json.dumps(log), "identity": self._identity}
+        about = {"steps": str(progress.steps), "identity": self._identity}
+        about |= {name: json.dumps(getattr(progress, name)) for name in ("log", "pending")}
         tensors = {name: tensor.contiguous().cpu() for name, tensor in state.items()}
         remove_leftovers(self._folder)
         write_atomically(

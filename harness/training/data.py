@@ -110,6 +110,7 @@ def file_digest(path: Path) -> str:
 
 
 def _existing(path: Path) -> Path:
+    path = path.expanduser()
     if not path.is_file():
         raise BadInputError(
             f"{path} is no file; build it (harness train train=corpus) or give train.text=FILE, "
@@ -120,13 +121,22 @@ def _existing(path: Path) -> Path:
 
 def _pair(record: dict[str, Any]) -> Pair:
     negatives = record.get("negatives", [])
-    if not isinstance(negatives, list) or not all(isinstance(text, str) for text in negatives):
+    if not isinstance(negatives, list):
         raise FaultError('"negatives" must be a list of texts')
+    for text in negatives:
+        _check(text, '"negatives" must be a list of texts that are not empty')
     return Pair(_text(record, "query"), _text(record, "positive"), tuple(negatives))
 
 
 def _text(record: dict[str, Any], key: str) -> str:
-    text = field(record, key)
+    return _check(field(record, key), f'"{key}" must be a text that is not empty')
+
+
+def _check(text: object, rule: str) -> str:
     if not isinstance(text, str) or not text.strip():
-        raise FaultError(f'"{key}" must be a text that is not empty')
+        raise FaultError(rule)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise FaultError(f"{rule}, without half a surrogate pair") from None
     return text

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import TaskFailedError
 from harness.interrupts import first_interrupt_held
 from harness.progress import progress_bar, say
-from harness.training.checkpoint import Checkpoint, write_log
+from harness.training.checkpoint import Checkpoint, Progress, write_log
 from harness.training.optimiser import Optimiser
 from harness.training.schedule import learning_rate
 
@@ -50,16 +50,17 @@ def train(
         the last line, and `validation` where it was taken.
 
     Raises:
-        TaskFailedError: If the loss is not finite.
+        TaskFailedError: If a loss or a gradient is not finite.
         KeyboardInterrupt: After Ctrl-C; a checkpoint is kept.
     """
     optimiser = Optimiser(decoder.trained, weight_decay=config.weight_decay)
-    start, log = 0, list[dict[str, Any]]()
+    progress = Progress()
     if (kept := checkpoint.read()) is not None:
-        start, state, log = kept
-        optimiser.load(state, start)
-        say(f"{name}: goes on after step {start:,} of {objective.steps:,}")
-    clock = _Clock(log)
+        progress, state = kept
+        optimiser.load(state, progress.steps)
+        if worker.first:
+            say(f"{name}: goes on after step {progress.steps:,} of {objective.steps:,}")
+    start, log, clock = progress.steps, progress.log, _Clock(progress)
     decoder.network.train()
     with first_interrupt_held() as interrupted, _bar(name, objective.steps, worker) as advance:
         advance(start, 0)
@@ -67,27 +68,25 @@ def train(
             worker.seed(config.seed, step)
             loss, tokens = objective.backward(decoder, worker, step)
             loss, tokens = _summed(worker, loss, tokens)
-            if not math.isfinite(loss):
-                raise TaskFailedError(
-                    f"{name}: the loss of step {step} is not finite; lower train.learning_rate, or "
-                    "set train.dtype=float32"
-                )
-            worker.add(optimiser.gradients() if worker.count > 1 else [])
+            _require_finite(loss, f"{name}: the loss of step {step}")
+            worker.add(optimiser.gradients())
             rate = learning_rate(
                 step, steps=objective.steps, peak=config.learning_rate, warmup=config.warmup
             )
             norm = optimiser.step(rate, config.clip)
+            _require_finite(norm, f"{name}: the gradient of step {step}")
             clock.count(loss, tokens)
             advance(1, tokens)
             last = step + 1 == objective.steps
             if last or (step + 1) % config.validate_every == 0:
                 score = _validated(objective, decoder, worker)
+                _require_finite(score or 0.0, f"{name}: the validation loss after step {step}")
                 log.append(clock.line(step + 1, rate, norm) | {"validation": score})
             elif (step + 1) % _LOG_EVERY == 0:
                 log.append(clock.line(step + 1, rate, norm))
-            if not last and (interrupted() or clock.due(config.checkpoint_seconds)):
+            if interrupted() or (not last and clock.due(config.checkpoint_seconds)):
                 if worker.first:
-                    checkpoint.write(step + 1, optimiser.state(), log)
+                    checkpoint.write(Progress(step + 1, log, clock.pending()), optimiser.state())
                     write_log(folder, log)
                 if interrupted():
                     break
@@ -99,16 +98,22 @@ def train(
 class _Clock:
     """Counts losses, tokens and seconds since the last line and in all."""
 
-    def __init__(self, log: list[dict[str, Any]]) -> None:
-        last = log[-1] if log else {}
+    def __init__(self, progress: Progress) -> None:
+        last, pending = progress.log[-1] if progress.log else {}, progress.pending
         self._tokens, self._seconds = last.get("tokens", 0), last.get("seconds", 0.0)
-        self._losses: list[float] = []
-        self._since = 0
-        self._start = self._written = time.monotonic()
+        self._losses: list[float] = list(pending.get("losses", []))
+        self._since: int = pending.get("tokens", 0)
+        self._written = time.monotonic()
+        self._start = self._written - pending.get("seconds", 0.0)
 
     def count(self, loss: float, tokens: int) -> None:
         self._losses.append(loss)
         self._since += tokens
+
+    def pending(self) -> dict[str, Any]:
+        """What no line tells of yet."""
+        passed = time.monotonic() - self._start
+        return {"losses": list(self._losses), "tokens": self._since, "seconds": passed}
 
     def line(self, step: int, rate: float, norm: float) -> dict[str, Any]:
         now = time.monotonic()
@@ -141,6 +146,13 @@ def _validated(objective: Objective, decoder: Decoder, worker: Worker) -> float 
         return objective.validate(decoder, worker)
     finally:
         decoder.network.train()
+
+
+def _require_finite(number: float, what: str) -> None:
+    if not math.isfinite(number):
+        raise TaskFailedError(
+            f"{what} is not finite; lower train.learning_rate, or set train.dtype=float32"
+        )
 
 
 def _summed(worker: Worker, loss: float, tokens: int) -> tuple[float, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from harness.config import EmbeddingStepConfig
 from harness.embedding.adapters import apply_adapters
 from harness.embedding.attention import set_attention
 from harness.embedding.network import quiet
@@ -34,9 +35,8 @@ class Decoder:
             network.gradient_checkpointing_enable({"use_reentrant": False})
         if config.lora_rank:
             self.peft = _with_adapters(network, config)
-        elif not config.train_embeddings:
-            for embeddings in (network.get_input_embeddings(), network.get_output_embeddings()):
-                embeddings.requires_grad_(False)
+        else:
+            _freeze(network, config)
         self.network = network
         self._backbone = backbone
 
@@ -138,9 +138,20 @@ def load_decoder(model: EmbeddingModel) -> Any:
     if model.adapters:
         backbone = apply_adapters(network.base_model, model.adapters, merge_last=True)
         setattr(network, network.base_model_prefix, backbone)
+        network.requires_grad_(True)  # PEFT has frozen what it merged into
     if model.attention is not None:
         set_attention(network.base_model, model.attention)
     return network
+
+
+def _freeze(network: Any, config: StepConfig) -> None:
+    """Leave token embeddings out if asked to, and a head of its own where no loss reads it."""
+    tokens, head = network.get_input_embeddings(), network.get_output_embeddings()
+    if not config.train_embeddings:
+        tokens.requires_grad_(False)
+    unread = isinstance(config, EmbeddingStepConfig) and head.weight is not tokens.weight
+    if unread or not config.train_embeddings:
+        head.requires_grad_(False)
 
 
 def _set_dropout(network: Any, dropout: float) -> None:

@@ -51,7 +51,7 @@ class Optimiser:
         return float(norm)
 
     def gradients(self) -> list[torch.Tensor]:
-        """All gradients, zeros where this process has made none."""
+        """All gradients, zeros where this process has made none: every weight takes every step."""
         import torch
 
         for parameter in self.parameters.values():
@@ -88,7 +88,7 @@ class Optimiser:
             for name, parameter in self.parameters.items():
                 parameter.copy_(state[f"weight/{name}"])
                 self._adam.state[parameter] = {
-                    "step": torch.tensor(float(steps)),
+                    "step": torch.tensor(float(steps), device=parameter.device),
                     **{
                         moment: state[f"{moment}/{name}"].to(parameter.device)
                         for moment in _MOMENTS

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 RECORD = "training.json"
 ADAPTER = "adapter"
+_BESIDE = ".new-"
 
 
 def finished(folder: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -49,13 +50,14 @@ def save(decoder: Decoder, tokenizer: Any, folder: Path, *, dtype: str, base: st
         tokenizer: Its tokenizer.
         folder: Where to.
         dtype: Of the weights that are written.
-        base: The model that adapters belong to, for PEFT.
+        base: The model that adapters belong to, for PEFT; None where it is on no disk.
     """
     import torch
 
     folder.mkdir(parents=True, exist_ok=True)
-    # A folder of its own name each: nobody else's half-written files are taken.
-    beside = Path(tempfile.mkdtemp(dir=folder, prefix=".new-"))
+    for leftover in folder.glob(f"{_BESIDE}*"):  # of a process that was killed here
+        shutil.rmtree(leftover, ignore_errors=True)
+    beside = Path(tempfile.mkdtemp(dir=folder, prefix=_BESIDE))
     try:
         network = decoder.network
         if decoder.peft is not None:

@@ -11,6 +11,7 @@ from harness.components import build, identity
 from harness.config import ModelConfig, PretrainConfig
 from harness.cost.hardware import git_commit, hardware_record, software_record
 from harness.embedding.model import EmbeddingModel
+from harness.errors import BadInputError
 from harness.progress import say
 from harness.training.checkpoint import Checkpoint
 from harness.training.data import file_digest, read_texts
@@ -18,7 +19,7 @@ from harness.training.loop import train
 from harness.training.network import Decoder, load_decoder, new_llama
 from harness.training.product import finished, save, write_record
 from harness.training.tokenizer import train_tokenizer
-from harness.training.worker import Worker
+from harness.training.worker import Worker, is_first_process
 
 if TYPE_CHECKING:
     from harness.config import StepConfig
@@ -44,12 +45,13 @@ def perform_step(
 
     Raises:
         BadInputError: Data or model are bad, or the folder holds another step's product.
-        TaskFailedError: If the loss is not finite.
+        TaskFailedError: If a loss or a gradient is not finite.
     """
     model = None if isinstance(config, PretrainConfig) or start is None else EmbeddingModel(start)
     what = _identity(config, model)
     if (record := finished(folder, what)) is not None:
-        say(f"{name}: kept, {folder} has been trained")
+        if is_first_process():
+            say(f"{name}: kept, {folder} has been trained")
         return record
     worker = Worker(device, config.dtype)
     if model is None:
@@ -63,6 +65,11 @@ def perform_step(
     else:
         tokenizer, network = model.tokenizer, load_decoder(model)
     objective = build(config, tokenizer=tokenizer)
+    if not objective.steps:
+        raise BadInputError(
+            f"{name}: the data are too few for one batch; give more text or pairs, more epochs, or "
+            "a smaller max_length or held_out"
+        )
     decoder = Decoder(network.to(worker.device), config)
     numbers = {
         "parameters": sum(one.numel() for one in network.parameters()),
@@ -85,7 +92,8 @@ def perform_step(
         "hardware": hardware_record(),
     }
     if worker.first:
-        base = None if model is None else str(model.folder.resolve())
+        # Adapters that the model had are merged in memory alone: new ones fit no folder.
+        base = None if model is None or model.adapters else str(model.folder.resolve())
         save(decoder, tokenizer, folder, dtype=config.save_dtype, base=base)
         write_record(folder, record)
         checkpoint.remove()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,11 @@ from harness.embedding.devices import check_device, fastest_dtype
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that prints, before there is a worker."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 class Worker:
@@ -29,7 +35,7 @@ class Worker:
         from accelerate.utils import DistributedType
 
         if device != "auto":
-            check_device(device)
+            check_device(device, setting="device")
         self._accelerator: Any = Accelerator(cpu=device == "cpu" or None, mixed_precision="no")
         self.number: int = self._accelerator.process_index
         self.count: int = self._accelerator.num_processes
