@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.config import EmbeddingStepConfig, PoolingConfig
 from harness.embedding import pooling
 from harness.training.data import read_pairs, read_texts, split, tokenize
-from harness.training.embed import Embedder, Texts, cached_backward
+from harness.training.embed import Embedder, cached_backward
 from harness.training.losses import contrastive_loss
 from harness.training.mntp import padding_token
 from harness.training.schedule import batches_of_pairs
@@ -71,7 +70,7 @@ class SimcseObjective:
         sides = []
         for number in range(2):
             worker.seed(self.config.seed, 0, 1 + number)
-            sides.append(_embedded(self._embedder, decoder, worker, (self._ids, self._held)))
+            sides.append(self._embedder.every(decoder, worker, (self._ids, self._held)))
         return float(self._loss(*sides))
 
     def _loss(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
@@ -125,8 +124,8 @@ class PairsObjective:
         """The loss of held-out pairs in one batch, without hard negatives."""
         if len(self._held) < 2:
             return None
-        queries = _embedded(self._embedder, decoder, worker, (self._queries, self._held))
-        documents = _embedded(self._embedder, decoder, worker, (self._documents, self._held))
+        queries = self._embedder.every(decoder, worker, (self._queries, self._held))
+        documents = self._embedder.every(decoder, worker, (self._documents, self._held))
         return float(self._loss(queries, documents))
 
     def _loss(self, queries: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
@@ -141,13 +140,3 @@ class PairsObjective:
 def _embedder(config: EmbeddingStepConfig, tokenizer: Any) -> Embedder:
     pool = _POOLINGS[config.pooling](PoolingConfig(kind=config.pooling))
     return Embedder(pool, padding_token(tokenizer), config.chunk_tokens)
-
-
-def _embedded(embedder: Embedder, decoder: Decoder, worker: Worker, texts: Texts) -> torch.Tensor:
-    """Embeddings (n, d) without gradients."""
-    import torch
-
-    rows, _ = texts
-    with torch.no_grad():
-        parts: list[NDArray[np.int64]] = embedder.parts(texts)
-        return torch.cat([embedder(decoder, worker, (rows, part)) for part in parts])

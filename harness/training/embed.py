@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from harness.embedding.ragged import Ragged
 from harness.training.data import padded
+from harness.training.schedule import padded_cuts
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 # Rows of one file, and which of them: a batch's texts of one side.
 Texts = tuple[Ragged, NDArray[np.int64]]
 
+_PART_TOKENS = 4096  # texts of like lengths go together: little padding
+
 
 class Embedder:
     """Pools token states to embeddings, part by part.
@@ -27,25 +30,23 @@ class Embedder:
     Args:
         pool: What pools; see `harness.embedding.pooling`.
         padding: A token id that fills batches.
-        chunk_tokens: Most tokens at once, padding included.
+        chunk_tokens: Most tokens, padding included, whose graph is kept at once.
     """
 
     def __init__(self, pool: Any, padding: int, chunk_tokens: int) -> None:
         self._pool = pool
         self._padding = padding
-        self._chunk_tokens = chunk_tokens
+        self.chunk_tokens = chunk_tokens
 
     def parts(self, texts: Texts) -> list[NDArray[np.int64]]:
-        """The batch cut into parts of at most `chunk_tokens`, in order; at least a text each."""
+        """Places in a batch's side, longest texts first, cut into parts of few tokens."""
         rows, indices = texts
-        lengths = np.maximum(rows.lengths[indices], 1)
-        parts, start = [], 0
-        for end in range(1, len(indices) + 1):
-            longest = int(lengths[start : end + 1].max())
-            if end == len(indices) or longest * (end + 1 - start) > self._chunk_tokens:
-                parts.append(indices[start:end])
-                start = end
-        return parts
+        if not len(indices):
+            return []
+        lengths = rows.lengths[indices]
+        order = np.argsort(-lengths, kind="stable")
+        budget = min(self.chunk_tokens, _PART_TOKENS)
+        return np.split(order, padded_cuts(lengths[order], budget))
 
     def __call__(self, decoder: Decoder, worker: Worker, texts: Texts) -> torch.Tensor:
         """Embeddings (n, d) of one part, float32."""
@@ -54,6 +55,16 @@ class Embedder:
             states = decoder.states(ids, mask)
         embeddings: torch.Tensor = self._pool(states, mask)
         return embeddings
+
+    def every(self, decoder: Decoder, worker: Worker, texts: Texts) -> torch.Tensor:
+        """Embeddings (n, d) of all texts of a side, in order, without a graph."""
+        import torch
+
+        rows, indices = texts
+        parts = self.parts(texts)
+        with torch.no_grad():
+            found = [self(decoder, worker, (rows, indices[part])) for part in parts]
+        return _in_order(found, parts)
 
 
 def cached_backward(
@@ -65,19 +76,20 @@ def cached_backward(
     loss_of: Callable[[list[torch.Tensor]], torch.Tensor],
     seed: Callable[[int], None],
 ) -> tuple[float, int]:
-    """Backward of a loss over embeddings of a whole batch, in memory for one part of it.
+    """Backward of a loss over embeddings of a whole batch, in memory for a part of it.
 
     Gradient caching (Gao et al. 2021, section 3): embed all parts without a graph, take the loss's
-    gradient at the embeddings, then embed each part again and pass its gradient on. Each process
-    embeds its share of every side; the loss is over all of them, so the result does not depend on
-    how many processes or parts there are.
+    gradient at the embeddings, then embed each part again and pass its gradient on. Where the
+    graphs of all parts fit into `chunk_tokens` they are kept instead. Each process embeds its share
+    of every side; the loss is over all of them, so the result does not depend on how many processes
+    there are.
 
     Args:
         embedder: What embeds a part.
         decoder: The network.
         worker: This process.
         sides: The batch's sides, such as queries and documents.
-        loss_of: From the embeddings of each side, whole, to the loss.
+        loss_of: From the embeddings of each side, whole and in order, to the loss.
         seed: Seeds dropout for the part of a number, the same in both passes.
 
     Returns:
@@ -86,39 +98,54 @@ def cached_backward(
     import torch
 
     shares = [(rows, worker.share(indices)) for rows, indices in sides]
-    parts = [(side, part) for side, share in enumerate(shares) for part in embedder.parts(share)]
-    whole = worker.count == 1 and len(parts) == len(sides)
-
-    def embed(number: int) -> torch.Tensor:
-        side, part = parts[number]
-        seed(number)
-        return embedder(decoder, worker, (sides[side][0], part))
-
+    cut = [embedder.parts(share) for share in shares]
+    numbers = np.cumsum([0, *map(len, cut)])
     tokens = sum(int(rows.lengths[indices].sum()) for rows, indices in shares)
-    if whole:
-        loss = loss_of([embed(number) for number in range(len(parts))])
+
+    def embed(side: int, part: int) -> torch.Tensor:
+        rows, indices = shares[side]
+        seed(int(numbers[side]) + part)
+        return embedder(decoder, worker, (rows, indices[cut[side][part]]))
+
+    def embed_all() -> list[torch.Tensor]:
+        found = [[embed(side, part) for part in range(len(cut[side]))] for side in range(len(cut))]
+        return [_in_order(*one) for one in zip(found, cut, strict=True)]
+
+    if worker.count == 1 and _padded_tokens(shares, cut) <= embedder.chunk_tokens:
+        loss = loss_of(embed_all())
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach()), tokens
     with torch.no_grad():
-        found = [embed(number) for number in range(len(parts))]
-    own = [
-        torch.cat([found[i] for i, (side, _) in enumerate(parts) if side == number])
-        if any(side == number for side, _ in parts)
-        else found[0][:0]
-        for number in range(len(sides))
-    ]
-    splits = [[len(part) for part in np.array_split(indices, worker.count)] for _, indices in sides]
+        own = embed_all()
+    counts = [[len(part) for part in np.array_split(indices, worker.count)] for _, indices in sides]
     leaves = [
-        worker.gather(rows, counts).detach().requires_grad_()
-        for rows, counts in zip(own, splits, strict=True)
+        worker.gather(rows, split).detach().requires_grad_()
+        for rows, split in zip(own, counts, strict=True)
     ]
     loss = loss_of(leaves)
     loss.backward()  # type: ignore[no-untyped-call]
-    used = [sum(counts[: worker.number]) for counts in splits]
-    for number, (side, part) in enumerate(parts):
+    for side, parts in enumerate(cut):
         gradient = leaves[side].grad
         assert gradient is not None
-        part_of = gradient[used[side] : used[side] + len(part)]
-        embed(number).backward(part_of)  # type: ignore[no-untyped-call]
-        used[side] += len(part)
+        first = sum(counts[side][: worker.number])
+        for number, part in enumerate(parts):
+            places = torch.from_numpy(first + part).to(gradient.device)
+            embed(side, number).backward(gradient[places])  # type: ignore[no-untyped-call]
     return float(loss.detach()) / worker.count, tokens
+
+
+def _in_order(found: list[torch.Tensor], parts: list[NDArray[np.int64]]) -> torch.Tensor:
+    """Rows of parts, back in the order that the parts' places say."""
+    import torch
+
+    rows = torch.cat(found)
+    return rows[torch.from_numpy(np.argsort(np.concatenate(parts))).to(rows.device)]
+
+
+def _padded_tokens(shares: list[Texts], cut: list[list[NDArray[np.int64]]]) -> int:
+    lengths = [rows.lengths[indices] for rows, indices in shares]
+    return sum(
+        int(own[part].max()) * len(part)
+        for own, parts in zip(lengths, cut, strict=True)
+        for part in parts
+    )

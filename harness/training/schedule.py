@@ -53,8 +53,7 @@ def batches_of_texts(
         for start in range(0, len(order), window):
             part = order[start : start + window]
             part = part[np.argsort(-lengths[part], kind="stable")]
-            cut = _cut(lengths[part], token_budget)
-            found = [part[a:b] for a, b in zip([0, *cut], [*cut, len(part)], strict=True)]
+            found = np.split(part, padded_cuts(lengths[part], token_budget))
             batches += [found[index] for index in generator.permutation(len(found))]
         remaining -= 1
     return batches
@@ -81,13 +80,20 @@ def batches_of_pairs(count: int, *, size: int, epochs: float, seed: int) -> list
     return batches[:steps]
 
 
-def _cut(descending: NDArray[np.int64], token_budget: int) -> list[int]:
-    """Where batches begin but the first: texts are padded to the longest, which comes first."""
+def padded_cuts(descending: NDArray[np.int64], token_budget: int) -> list[int]:
+    """Where to cut texts into batches that are padded to their longest.
+
+    Args:
+        descending: Tokens of the texts, longest first, at least one text; int64.
+        token_budget: Most tokens in a batch, padding included; a longer text has one of its own.
+
+    Returns:
+        Where each batch but the first begins.
+    """
     cuts: list[int] = []
     start = 0
     while True:
-        fit = max(token_budget // max(int(descending[start]), 1), 1)
-        start += fit
+        start += max(token_budget // max(int(descending[start]), 1), 1)
         if start >= len(descending):
             return cuts
         cuts.append(start)
