@@ -211,7 +211,7 @@ class StageAnalyser:
         )
         changed = copy.copy(self._config)
         changed.model = model.config
-        changed.pooling = stages.poolings[pooling]
+        changed.pooling, changed.head = stages.poolings[pooling], stages.head
         resolved = with_published_settings(changed, model)
         refuse_without_matrix(resolved.head)
         encoder = build_encoder(resolved, model)

@@ -27,7 +27,7 @@ def analyze(settings: DictConfig) -> int:
 
     folder = Path(config.analysis_dir).expanduser()
     staged = StageAnalyser(config) if "stages" in config.parts else None
-    found, study = Analysis(" → ".join(config.stages.folders), config.head.kind), None
+    found, study = Analysis(" → ".join(config.stages.folders), config.stages.head.kind), None
     if set(config.parts) != {"stages"}:  # which read models of their own
         analyser = Analyser(config)
         found = analyser.run()

@@ -116,7 +116,7 @@ class AnalyzeConfig(EncoderRunConfig):
         top_k: Aligned tokens of a text in tables.
         spectrum: See `SpectrumConfig`.
         study: See `StudyConfig`.
-        stages: See `StagesConfig`; their models, and not `model`, are what that part reads.
+        stages: See `StagesConfig`; that part reads their models and head, not `model` and `head`.
         seed: Of samples and resamples.
         analysis_dir: Where tables, figures and the page are written.
         format: `table`, or `json` for one JSON object a figure.

@@ -89,9 +89,10 @@ def write_stages(writer: AnalysisWriter, stages: Stages) -> None:
     )
     if not len(stages.tokens):
         return
-    for (task, text), part in stages.tokens.groupby(["task", "id"], sort=False):
+    texts = stages.tokens.groupby(["task", "id"], sort=False)
+    for number, ((task, text), part) in enumerate(texts, 1):
         writer.drawn(
-            f"stages-tokens-{task}-{text}",
+            f"stages-tokens-{number}",
             f"{task}: aligned tokens by stage, {text}",
             _TOKENS,
             part,
