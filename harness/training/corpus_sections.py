@@ -19,11 +19,14 @@ _WITHOUT_PROSE = re.compile(
 # Headings of sections that do: the heading itself says nothing.
 _HEADING = re.compile(
     r"(?i)(?:(?:other |keyword |optional |required |additional )?(?:parameters?|params?|args|"
-    r"arguments?|properties|options|inputs?|outputs?)|kwargs|returns?|yields?|receives|raises?|warns?|warnings?|"
+    r"arguments?|properties|options|inputs?|outputs?)|kwargs|"
+    r"returns?|yields?|receives|raises?|warns?|warnings?|"
     r"exceptions?|throws|attributes|variables|fields|notes?|description|summary|details|"
     r"errors raised|class attributes|instance attributes|remarks?|members|overview)\s*:?:?"
 )
 _GOOGLE = re.compile(r"(?i)(?P<title>\w+(?: \w+)?)::?")
+_RETURNS = re.compile(r"(?i)returns?|yields?")
+_RETURNED_TYPE = re.compile(r"^(\s+)[\w.~\[\], |\"'`()]{1,100}:\s+(?=\S)")
 _LIST_FIELD = re.compile(
     r"(?i):(?:param|parameter|keyword|kwarg|key|arg|argument|ivar|cvar|var|attribute)\s+"
     r"(?:[^:]*\s)?[*]*(?P<name>[\w.]+):"
@@ -37,7 +40,8 @@ _TYPED_NAME = re.compile(
     r"(?P<names>[*]{0,2}\\?[*]?\w[\w.]*(?:\s*,\s*[*]{0,2}\w[\w.]*)*)\s*:(?:\s.*)?"
 )
 _GOOGLE_TYPE = re.compile(
-    r"(?m)^(?P<indent>[ ]*)[*]{0,2}(?P<name>\w[\w.]*)\s*\((?:[^()]|\([^()]*\)){1,200}\)\s*:\s+"
+    r"(?m)^(?P<indent>[ ]*)[*]{0,2}(?P<name>\w[\w.]*)\s*\((?:[^()]|\([^()]*\)){1,200}\)"
+    r"\s*(?::|--)\s+"
 )
 _DIRECTIVE = re.compile(r"\.\. ?(?P<name>[\w:|.-]*)(?P<rest>.*)")
 _PROSE_DIRECTIVE = re.compile(r"(?:note|warning|tip|important|caution|attention|admonition|hint)::")
@@ -45,15 +49,18 @@ _FENCE = re.compile(r"(?:```|~~~)")
 _LINK = re.compile(
     r"!?\[([^\]\[]*)\]\((?:[^()]|\([^()]*\))*\)|`([^`<]+?)\s*<[^>`]*>`__?|`([^`]+)`__?(?!\w)"
 )
-_TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>")
+_REFERENCE = re.compile(r"(?<![\w\]])!?\[([^\]\[]{2,})\]\[[A-Za-z][^\]\[]*\]")
+_TAG = re.compile(r"(?<!`)</?[A-Za-z][^<>]{0,200}>(?!`)")
 _URL = re.compile(r"<?\bhttps?://[^\s>)]*>?")
-_FOOTNOTE = re.compile(r"\s?\[(?:#?\d+|#?\w+\]_|[A-Z]\w*\d{2,4}\w?)\]?_?(?!\w)")
+_FOOTNOTE = re.compile(r"\s?\[#?\w+\]_(?!\w)|\s\[(?:\d+|[A-Z]\w*\d{2,4}\w?)\](?![\w\[])")
 _SUBSTITUTION = re.compile(r"%\(\w+\)s|\|\w+\|_?")
 _BULLET = re.compile(r"(?m)^(\s*)(?:[-*+•]|\d+[.)]|\(\d+\))\s+(?=\S)")
-_EPYTEXT = re.compile(r"\b[A-Z]\{([^{}]*)\}")
-_EPYTEXT_FIELD = re.compile(r"(?m)^([ ]*)@(\w+)(?=(?:[ ]+[*\w.]+)?:)")
 _ENTITY = re.compile(r"&(?:nbsp|lt|gt|amp|quot);")
 _TEX = re.compile(r"(?s)\$\$.*?\$\$")
+_LONE_COLON = re.compile(r"(?m)(?<=[.!?:])\s+::?$")
+_ADMONITION = re.compile(r"(?:!!!|\?\?\?)\+? \w+(?: \".*\")?|::")
+_EPYTEXT = re.compile(r"\b[A-Z]\{([^{}]*)\}")
+_EPYTEXT_FIELD = re.compile(r"(?m)^([ ]*)@(\w+)(?=(?:[ ]+[*\w.]+)?:)")
 
 
 def plain(text: str) -> str:
@@ -76,10 +83,12 @@ def plain(text: str) -> str:
 
 def _inline(text: str) -> str:
     text = _GOOGLE_TYPE.sub(r"\n\g<indent>\g<name>: ", text)
+    text = _REFERENCE.sub(r"\1", text)
     text = _LINK.sub(lambda match: match[1] or match[2] or match[3] or "", text)
     text = _URL.sub("", _FOOTNOTE.sub("", _ENTITY.sub(" ", _TAG.sub("", text))))
+    text = _LONE_COLON.sub("", text)
     # A blank line before each item: it is a paragraph of its own.
-    return _BULLET.sub(r"\1", text)
+    return _BULLET.sub(r"\n\1", text)
 
 
 def _indent(line: str) -> int:
@@ -113,6 +122,10 @@ def _without_blocks(lines: list[str]) -> list[str]:
                 kept.append("")
             else:
                 kept.extend(("", directive["rest"].strip()))
+        elif _ADMONITION.fullmatch(stripped):
+            kept.append("")
+            if stripped == "::":
+                index = _block_end(lines, index, indent)
         elif stripped.startswith(">>>"):
             while index < len(lines) and lines[index].strip():
                 index += 1
@@ -151,12 +164,15 @@ def _sections(lines: list[str]) -> list[str]:
         elif stripped and _HEADING.fullmatch(stripped) and stripped.endswith(":"):
             index += 1
             kept.append("")
+            if _RETURNS.match(stripped) and index < len(lines):
+                lines[index] = _RETURNED_TYPE.sub(r"\1", lines[index])
         elif typed and _is_type_line(lines, index):
             kept.append("")
             index += 1
             names = _TYPED_NAME.fullmatch(stripped)
             if names and index < len(lines):
-                lines[index] = f"{names['names'].strip('*')}: {lines[index].strip()}"
+                margin = " " * _indent(lines[index])
+                lines[index] = f"{margin}{names['names'].strip('*')}: {lines[index].strip()}"
         else:
             kept.append(lines[index])
             index += 1

@@ -155,7 +155,8 @@ def test_a_text_that_repeats_three_runs_in_five_is_repeated() -> None:
 
 
 def test_near_copies_are_found_as_a_comparison_of_all_with_all_finds_them() -> None:
-    words = "the of a file is read and written to disk when it has been closed by its owner".split()
+    sentence = "the of a file is read and written to disk when it has been closed by its owner"
+    words = sentence.split()
     texts = []
     for index in range(60):
         rotation = index % 6

@@ -60,6 +60,30 @@ def test_numpydoc_keeps_names_and_explanations() -> None:
     ]
 
 
+def test_an_explanation_of_several_lines_is_no_line_of_types() -> None:
+    text = (
+        "Make it.\n\nParameters\n----------\ncopy : bool\n    If True, make copies\n"
+        "    (where there are none).\n\nReturns\n-------\nout : ndarray"
+    )
+    assert lines(text) == ["Make it.", "copy: If True, make copies", "(where there are none)."]
+
+
+def test_the_type_of_what_is_returned_goes_and_that_of_an_error_stays() -> None:
+    text = "Get.\n\nReturns:\n    dict[str, int]: Sizes.\n\nRaises:\n    KeyError: If none."
+    assert lines(text) == ["Get.", "Sizes.", "KeyError: If none."]
+
+
+def test_footnotes_go_and_indices_stay() -> None:
+    text = "As in [1]_ and [CT95], args[0] and [0, 1] are [the words][target]."
+    assert lines(text) == ["As in and, args[0] and [0, 1] are the words."]
+
+
+def test_each_item_of_a_list_is_a_paragraph() -> None:
+    assert plain("These:\n- one\n- two\n  more\n1. three") == (
+        "These:\n\none\n\ntwo\n  more\n\nthree"
+    )
+
+
 def test_google_sections_keep_names_and_explanations() -> None:
     text = (
         "Copy a blob.\n\nArgs:\n    name (Optional[Union[str, Tuple[int]]]): Where\n        to.\n"
@@ -137,11 +161,12 @@ def test_a_summary_that_names_the_object_or_a_short_body_is_no_pair() -> None:
         "spam", Docstring("spam.eggs", "function", f"Boil all eggs of a kitchen pan.\n\n{body}")
     )
     short = from_docstring(
-        "spam", Docstring("spam.eggs", "function", "Boil whatever a kitchen pan holds.\n\nSlowly.")
+        "spam",
+        Docstring("spam.eggs", "function", "Boil whatever a kitchen pan holds.\n\nRather slowly."),
     )
     assert (named.query, named.positive) == ("", "")
     assert (short.query, short.positive) == ("", "")
-    assert short.text == "Boil whatever a kitchen pan holds.\nSlowly."
+    assert short.text == "Boil whatever a kitchen pan holds.\nRather slowly."
 
 
 def test_licences_are_no_documentation() -> None:
