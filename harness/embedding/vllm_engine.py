@@ -7,9 +7,10 @@ import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Protocol
@@ -34,6 +35,7 @@ _ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
 }
+_LLVMLITE = "llvmlite.binding.ffi"
 _SECONDS_TO_END = 10.0
 
 _NUMBERS = itertools.count()
@@ -96,7 +98,8 @@ class LocalEngine:
         self._task: Any = "token_embed" if pooling == "ALL" else "embed"
         kinds: Any = {"task": self._task, "pooling_type": pooling, "use_activation": False}
         try:
-            self._llm: Any = LLM(**options, pooler_config=PoolerConfig(**kinds))
+            with _without_llvmlite():
+                self._llm: Any = LLM(**options, pooler_config=PoolerConfig(**kinds))
         except Exception as error:  # it fails in as many ways as models do
             if not _RUNNING:
                 _forget_groups()
@@ -115,6 +118,21 @@ class LocalEngine:
             use_tqdm=False,
         )
         return [output.outputs.data.float().numpy() for output in outputs]
+
+
+@contextmanager
+def _without_llvmlite() -> Iterator[None]:
+    """Keep vLLM from stumbling over llvmlite, which is there as soon as numba is.
+
+    On a CPU it looks through the objects of all modules for its kernels, and llvmlite's library
+    has an answer to every name, `__dict__` too.
+    """
+    hidden = sys.modules.pop(_LLVMLITE, None)
+    try:
+        yield
+    finally:
+        if hidden is not None:
+            sys.modules[_LLVMLITE] = hidden
 
 
 def _let_go(number: int, llm: Any) -> None:
@@ -201,7 +219,6 @@ def _serve(
     if visible is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible
     try:
-        check_installed()
         if visible is None:
             import torch
 

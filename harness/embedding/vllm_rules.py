@@ -19,7 +19,7 @@ RELEASE = "0.32.0"  # what the extra installs, and what was compared with transf
 # vLLM builds their attention by `is_causal` of the configuration.
 BIDIRECTIONAL_TYPES = ("llama", "mistral", "qwen2", "qwen3")
 # Compared with transformers in float32, every pooling, causal and bidirectional.
-PROVEN_TYPES = ("llama", "mistral", "qwen2", "qwen3")
+PROVEN_TYPES = (*BIDIRECTIONAL_TYPES, "bert")
 _PROVEN_ROPES = ("default", "llama3")
 # Head widths that its kernels for CPUs are compiled for.
 _CPU_HEAD_WIDTHS = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
