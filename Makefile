@@ -3,6 +3,7 @@
 # make leaderboards: what leaderboards/ holds in the repository, from the embedded task and from two
 # public collections at hand (DATA), beside official results.
 # make corpus: the packages whose documentation the small embedder is trained on, and the corpus.
+# make pydoc_llama: the small embedder from nothing, all stages, into .harness/train/pydoc_llama.
 # TORCH=cpu or TORCH=cuda chooses torch's build; by default a machine with an NVIDIA GPU gets CUDA.
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check
 TORCH_VERSION := 2.13.0
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test check bench leaderboards corpus setup clean
+.PHONY: demo test check bench leaderboards corpus pydoc_llama setup clean
 
 demo: setup
 	.venv/bin/harness run
@@ -56,6 +57,14 @@ $(CORPUS)/.packages: conf/train/packages.txt | setup
 	rm -rf $(CORPUS)/packages
 	$(PIP) install --no-deps --no-compile --only-binary=:all: --target $(CORPUS)/packages -r $<
 	@touch $@
+
+# What is trained already is kept; SHIPPED is what the package brings along.
+SHIPPED := harness/models/pydoc_llama
+pydoc_llama: corpus
+	.venv/bin/harness train train=pydoc_llama
+	mkdir -p $(SHIPPED)
+	cp $(addprefix .harness/train/pydoc_llama/supervised/,config.json model.safetensors tokenizer.json \
+		tokenizer_config.json training.json) $(SHIPPED)/
 
 setup: .venv/.ready
 

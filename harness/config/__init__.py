@@ -62,7 +62,6 @@ from harness.config.status import StatusConfig
 from harness.config.sweep import SweepConfig
 from harness.config.training import (
     ContrastiveConfig,
-    CorpusConfig,
     EmbeddingStepConfig,
     MntpConfig,
     PretrainConfig,
@@ -96,7 +95,6 @@ __all__ = [
     "ComponentConfig",
     "CompressedHeadConfig",
     "ContrastiveConfig",
-    "CorpusConfig",
     "CostConfig",
     "DenseConfig",
     "DerivedHeadConfig",

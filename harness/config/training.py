@@ -262,19 +262,6 @@ class TrainingStagesConfig(ComponentConfig):
             )
 
 
-@component("train", "corpus", "harness.training.corpus_step:CorpusStep")
-@dataclass(kw_only=True)
-class CorpusConfig(ComponentConfig):
-    """Text and pairs from the documentation of installed packages.
-
-    Attributes:
-        packages: A folder with installed packages, see `pip install --target`.
-    """
-
-    kind: str = "corpus"
-    packages: str
-
-
 @dataclass(kw_only=True)
 class TrainConfig:
     """`harness train`.
@@ -304,9 +291,7 @@ class TrainConfig:
         one_of("format", self.format, ("table", "json"))
         stages = isinstance(self.train, TrainingStagesConfig)
         steps = list(self.train.stages.values()) if stages else [self.train]
-        trained = [step for step in steps if step.kind != "corpus"]
-        fresh = not trained or trained[0].kind == "pretrain"
         require(
-            fresh or self.model is not None,
+            steps[0].kind == "pretrain" or self.model is not None,
             "model: this step starts from a decoder; give model=local model.path=FOLDER",
         )

@@ -32,7 +32,7 @@ def print_training(
     table.add_column("stage", no_wrap=True)
     for name in ("steps", "trained", "tokens", "tokens/s", "loss", "held out", "time"):
         table.add_column(name, justify="right", no_wrap=True)
-    for record in (one for one in records if "steps" in one):
+    for record in records:
         tokens, seconds = record.get("tokens"), record.get("seconds")
         rate = tokens / seconds if tokens and seconds else None
         cells = [
@@ -47,16 +47,7 @@ def print_training(
         ]
         table.add_row(*(Text(printable(cell)) for cell in cells))
     console = standard_output()
-    for record in (one for one in records if "documents" in one):
-        console.print(
-            Text(
-                printable(
-                    f"{record['name']}: {record['documents']:,} texts and {record['pairs']:,} pairs"
-                )
-            )
-        )
-    if table.row_count:
-        console.print(table)
+    console.print(table)
     console.print(Text(printable(f"written to {output}")), soft_wrap=True)
 
 

@@ -113,8 +113,8 @@ def _existing(path: Path) -> Path:
     path = path.expanduser()
     if not path.is_file():
         raise BadInputError(
-            f"{path} is no file; build it (harness train train=corpus) or give train.text=FILE, "
-            "train.pairs=FILE"
+            f"{path} is no file; give train.text=FILE, train.pairs=FILE (make corpus makes "
+            "those of train=pydoc_llama)"
         )
     return path
 

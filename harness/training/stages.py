@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.components import build
-from harness.config import CorpusConfig, ModelConfig, TrainingStagesConfig
+from harness.config import ModelConfig, TrainingStagesConfig
 from harness.training.step import perform_step
 
 
@@ -27,16 +26,11 @@ def perform(
     Raises:
         BadInputError: See `perform_step`.
     """
-    if isinstance(config, CorpusConfig):
-        return [build(config).perform(output)]
     if not isinstance(config, TrainingStagesConfig):
         return [perform_step(config, start, output, device=device, name=output.name)]
     records = []
     for name, step in config.stages.items():
         folder = output / name
-        if isinstance(step, CorpusConfig):
-            records.append(build(step).perform(folder))
-            continue
         records.append(perform_step(step, start, folder, device=device, name=name))
         start = ModelConfig(path=str(folder))
     return records

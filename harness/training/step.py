@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 from harness import __version__
 from harness.components import build, identity
@@ -75,8 +79,12 @@ def perform_step(
         "parameters": sum(one.numel() for one in network.parameters()),
         "trained_parameters": sum(one.numel() for one in decoder.trained.values()),
     }
+    _make(folder)
     checkpoint = Checkpoint(folder, what)
-    log = train(objective, decoder, worker, config, folder=folder, checkpoint=checkpoint, name=name)
+    with _alone(folder, worker):
+        log = train(
+            objective, decoder, worker, config, folder=folder, checkpoint=checkpoint, name=name
+        )
     last = log[-1] if log else {}
     record = {
         "name": name,
@@ -101,6 +109,30 @@ def perform_step(
     return record
 
 
+@contextmanager
+def _alone(folder: Path, worker: Worker) -> Iterator[None]:
+    """Keep other trainings out of a folder: they would replace each other's checkpoints.
+
+    Raises:
+        BadInputError: If another is under way there.
+    """
+    if not worker.first:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise BadInputError(
+            f"{folder} is being trained by another process; wait for it, or choose another output"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _identity(config: StepConfig, model: EmbeddingModel | None) -> dict[str, Any]:
     """All that decides what a step makes: settings, the data's content, what it starts from."""
     files = {name: getattr(config, name, None) for name in ("text", "pairs")}
@@ -112,6 +144,16 @@ def _identity(config: StepConfig, model: EmbeddingModel | None) -> dict[str, Any
         "start": None if model is None else model.weights_hash[:16],
         "attention": None if model is None else model.config.attention,
     }
+
+
+def _make(folder: Path) -> None:
+    """Make the output folder, before hours are spent on what goes there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInputError(
+            f"output={folder} cannot be made a folder ({error.strerror}); name another one"
+        ) from error
 
 
 def _commit() -> dict[str, Any] | None:
