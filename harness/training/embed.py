@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.embedding.ragged import Ragged
+from harness.errors import BadInputError
 from harness.training.data import padded
 from harness.training.schedule import padded_cuts
 
@@ -94,9 +95,18 @@ def cached_backward(
 
     Returns:
         This process's part of the loss, and the tokens that it computed, once.
+
+    Raises:
+        BadInputError: If there are more processes than texts.
     """
     import torch
 
+    fewest = min(len(indices) for _, indices in sides)
+    if fewest < worker.count:
+        raise BadInputError(
+            f"a batch of {fewest} leaves some of {worker.count} processes without a text; give "
+            "more data or a larger train.batch_size, or start fewer processes"
+        )
     shares = [(rows, worker.share(indices)) for rows, indices in sides]
     cut = [embedder.parts(share) for share in shares]
     numbers = np.cumsum([0, *map(len, cut)])
