@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.embedding.mapped_rows import Mapped, MappedRows
+from harness.embedding.mapped_rows import Mapped, MappedRows, touch
 from harness.embedding.ragged import Ragged
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class EqualRows:
         for number in range(ranges + 1):  # the last holds the largest hash alone, if any
             parts = [np.zeros(0, np.int64)]
             for start in range(0, len(vectors), _AT_ONCE):
-                hashes.touch(8 * _AT_ONCE)
+                touch(8 * _AT_ONCE)
                 own = hashes.array[start : start + _AT_ONCE] // width == number
                 parts.append(start + np.flatnonzero(own))
             rows = np.concatenate(parts)

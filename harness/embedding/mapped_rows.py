@@ -1,15 +1,18 @@
 """Rows of a file, memory-mapped, of which little is ever resident.
 
-Pages of a mapped file count as a process's memory until it gives them back. What is read here is
-given back after so many bytes, so that a search through a file of any size takes the same memory.
+Pages of a mapped file count as a process's memory until it gives them back, and one that is read
+brings up to a megabyte of its neighbours. What is mapped here is given back once it has grown so
+much, so that a search through files of any size takes the same memory.
 """
 
 from __future__ import annotations
 
 import mmap
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +20,54 @@ from numpy.typing import NDArray
 from harness.embedding.formats import FORMATS, Encoded, decode, encode, kept_as
 from harness.errors import BadInputError
 
-RESIDENT_BYTES = 64 << 20  # read before pages are given back
+RESIDENT_BYTES = 64 << 20  # of mapped files, before pages are given back
+NEIGHBOURS = 1 << 20  # bytes that may become resident with one
 _PAGE = mmap.PAGESIZE
+_STATM = Path("/proc/self/statm")
+
+
+class _Resident:
+    """What all mapped files of the process have resident."""
+
+    def __init__(self) -> None:
+        self._files: WeakSet[mmap.mmap] = WeakSet()
+        self._lock = threading.Lock()
+        self._before: int | None = None
+        self._read = 0
+
+    def add(self, file: mmap.mmap) -> None:
+        with self._lock:
+            if self._before is None:
+                self._before = _file_pages()
+            self._files.add(file)
+
+    def touch(self, read: int) -> None:
+        """Take note of bytes about to be read; see whether all is to be given back now and then."""
+        self._read += read
+        if 2 * self._read <= RESIDENT_BYTES:
+            return
+        self._read = 0
+        pages = _file_pages()
+        if pages is None or 2 * (pages - (self._before or 0)) > RESIDENT_BYTES:
+            self.release()
+
+    def release(self) -> None:
+        with self._lock:
+            for file in list(self._files):
+                file.madvise(mmap.MADV_DONTNEED)
+            self._before = _file_pages()
+
+
+def _file_pages() -> int | None:
+    """Bytes of files that the process has resident; None where the system does not tell."""
+    try:
+        return int(_STATM.read_text().split()[2]) * _PAGE
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 class Mapped:
-    """An array in a file, memory-mapped; pages are given back once enough was read.
+    """An array in a file, memory-mapped; see `touch`.
 
     Attributes:
         array: The array, of which nothing that is written reaches the file.
@@ -42,7 +87,6 @@ class Mapped:
         """
         kind = np.dtype(dtype)
         self._map: mmap.mmap | None = None
-        self._touched = 0
         size = kind.itemsize * int(np.prod(shape))
         if not size:
             self.array: NDArray[Any] = np.zeros(shape, kind)
@@ -55,13 +99,7 @@ class Mapped:
         self.array = np.frombuffer(self._map, kind, offset=offset, count=int(np.prod(shape)))
         self.array = self.array.reshape(shape)
         self._start = offset
-
-    def touch(self, read: int) -> None:
-        """Take note of bytes that are about to be read, and give back others if they are many."""
-        self._touched += read
-        if self._touched > RESIDENT_BYTES:
-            self.release()
-            self._touched = read
+        _RESIDENT.add(self._map)
 
     def ahead(self, first: int, end: int) -> None:
         """Have some of the array's bytes read from disk while others are worked on."""
@@ -70,11 +108,13 @@ class Mapped:
             start = (self._start + first) // _PAGE * _PAGE
             self._map.madvise(mmap.MADV_WILLNEED, start, self._start + first + size - start)
 
-    def release(self) -> None:
-        """Give all pages back; what is read again is mapped again."""
-        self._touched = 0
-        if self._map is not None:
-            self._map.madvise(mmap.MADV_DONTNEED)
+
+_RESIDENT = _Resident()
+
+
+def touch(read: int) -> None:
+    """Take note of bytes of mapped files about to be read; much that is resident is given back."""
+    _RESIDENT.touch(read)
 
 
 class MappedRows:
@@ -111,11 +151,11 @@ class MappedRows:
         """Some rows as they are in the file; a slice is no copy."""
         if isinstance(rows, slice):
             first, end, _ = rows.indices(len(self))
-            self._entries.touch(max(end - first, 0) * self._row_bytes)
+            touch(max(end - first, 0) * self._row_bytes)
             # The next rows are most often those that follow.
             self._entries.ahead(end * self._row_bytes, (2 * end - first) * self._row_bytes)
         else:
-            self._entries.touch(len(rows) * (self._row_bytes + _PAGE))
+            touch(len(rows) * (self._row_bytes + _PAGE))
         scales = None if self._scales is None else self._scales.array[rows]
         return Encoded(self._entries.array[rows], scales)
 

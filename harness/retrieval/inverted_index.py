@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from harness.embedding.mapped_rows import RESIDENT_BYTES
+from harness.embedding.mapped_rows import NEIGHBOURS, RESIDENT_BYTES, touch
 from harness.embedding.ragged import Ragged
 from harness.errors import BadInputError
 from harness.retrieval.postings import Postings, Rows
 from harness.retrieval.ranking import Ranking
-
-if TYPE_CHECKING:
-    from harness.retrieval.posting_runs import PostingFiles
 
 _CHUNKS = 4  # parts of the queries for each thread, so that none waits long for the others
 
@@ -40,18 +36,18 @@ class InvertedIndex:
         self._take(Postings.of(documents, weights))
 
     @classmethod
-    def of_files(cls, files: PostingFiles) -> InvertedIndex:
+    def of_files(cls, postings: Postings) -> InvertedIndex:
         """An index whose postings are memory-mapped; it finds what the same ones in memory do."""
         index = cls.__new__(cls)
-        index._take(files.postings, files)
+        index._take(postings, mapped=True)
         return index
 
-    def _take(self, postings: Postings, files: PostingFiles | None = None) -> None:
+    def _take(self, postings: Postings, *, mapped: bool = False) -> None:
         from harness.retrieval import search_kernels  # a search has no time for an import
 
         self._kernels = search_kernels
         self._postings = postings
-        self._files = files
+        self._mapped = mapped
         self._frequency: NDArray[np.int64] | None = None
         self._spare: list[tuple[NDArray[np.float32], NDArray[np.int32]]] = []
 
@@ -74,9 +70,7 @@ class InvertedIndex:
 
     def rows(self, documents: NDArray[np.int64]) -> sparse.csr_array:
         """Some documents' rows, CSR float32 (n, V); see `Postings.rows`."""
-        if self._files is None:
-            return self._postings.rows(documents)
-        return self._postings.rows(documents, self._files.touch)
+        return self._postings.rows(documents, touch if self._mapped else _no_file)
 
     def search(self, queries: sparse.csr_array, top_k: int, threads: int = 1) -> Ranking:
         """The documents with the largest Σ_t query weight × posting weight.
@@ -136,19 +130,20 @@ class InvertedIndex:
 
         In memory there is one.
         """
-        if self._files is None:
+        if not self._mapped:
             yield start, end
             return
         sums = np.zeros(queries.offsets[end] - queries.offsets[start] + 1, np.int64)
         tokens = queries.tokens[queries.offsets[start] : queries.offsets[end]]
-        np.cumsum(self.document_frequency[tokens] * self._postings.posting_bytes, out=sums[1:])
+        lists = self.document_frequency[tokens] * self._postings.posting_bytes + 2 * NEIGHBOURS
+        np.cumsum(lists, out=sums[1:])
         sums = sums[queries.offsets[start : end + 1] - queries.offsets[start]]
         first = start
         while first < end:
-            limit = sums[first - start] + RESIDENT_BYTES
+            limit = sums[first - start] + RESIDENT_BYTES // 2
             last = start + int(np.searchsorted(sums, limit, side="right")) - 1
             last = min(max(last, first + 1), end)
-            self._files.touch(int(sums[last - start] - sums[first - start]))
+            touch(int(sums[last - start] - sums[first - start]))
             yield first, last
             first = last
 
@@ -180,3 +175,7 @@ class InvertedIndex:
 def _rows(queries: sparse.csr_array) -> Rows:
     """Rows whose tokens ascend."""
     return Rows.of(queries if queries.has_sorted_indices else queries.sorted_indices())
+
+
+def _no_file(_: int) -> None:
+    """What is read in memory."""

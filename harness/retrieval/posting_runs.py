@@ -58,31 +58,9 @@ class _Seen(NamedTuple):
     largest: NDArray[np.float32]
 
 
-class PostingFiles:
-    """Postings in files, memory-mapped; see `Postings`.
-
-    Attributes:
-        postings: What is searched; its arrays are mapped.
-    """
-
-    def __init__(self, postings: Postings, mapped: tuple[Mapped, ...]) -> None:
-        self.postings = postings
-        self._mapped = mapped
-
-    def touch(self, read: int) -> None:
-        """Take note of bytes about to be read; pages are given back once they are many."""
-        for array in self._mapped:
-            array.touch(read)
-
-    def release(self) -> None:
-        """Give all pages back."""
-        for array in self._mapped:
-            array.release()
-
-
 def build_postings(
     chunks: Iterable[sparse.csr_array], folder: Path, *, vocabulary: int, weights: str
-) -> PostingFiles:
+) -> Postings:
     """Build what `Postings.of` builds of all rows, of which no more than a chunk is held.
 
     Args:
@@ -134,7 +112,7 @@ def _write_run(own: Postings, path: Path) -> _Run:
     return _Run(path, own.tokens, blocks, offsets, len(own.places))
 
 
-def _merge(runs: list[_Run], seen: _Seen, folder: Path, weights: str) -> PostingFiles:
+def _merge(runs: list[_Run], seen: _Seen, folder: Path, weights: str) -> Postings:
     """The runs' postings, in the order of their documents, in one set of files; runs are removed.
 
     Args:
@@ -168,23 +146,17 @@ def _merge(runs: list[_Run], seen: _Seen, folder: Path, weights: str) -> Posting
     for run in runs:
         for suffix in (".places", ".weights", ".offsets"):
             run.path.with_suffix(suffix).unlink()
-    mapped = (
-        Mapped(folder / "offsets", small, (len(tokens) * blocks + 1,)),
-        Mapped(folder / "places", np.uint16, (total,)),
-        Mapped(folder / "weights", kind, (total,)),
-    )
-    postings = Postings(
+    return Postings(
         tokens=tokens,
-        offsets=mapped[0].array,
-        places=mapped[1].array,
-        weights=mapped[2].array,
+        offsets=Mapped(folder / "offsets", small, (len(tokens) * blocks + 1,)).array,
+        places=Mapped(folder / "places", np.uint16, (total,)).array,
+        weights=Mapped(folder / "weights", kind, (total,)).array,
         scales=scales,
         block=layout.BLOCK,
         documents=documents,
         vocabulary=len(frequency),
         largest=float(largest.max(initial=0)),
     )
-    return PostingFiles(postings, mapped)
 
 
 def _ranges(frequency: NDArray[np.int64], blocks: int) -> Iterator[tuple[int, int]]:

@@ -1,5 +1,6 @@
 """Synthetic collections that all benchmarks share; the same seed gives the same bytes."""
 
+from collections.abc import Iterator
 from math import gcd
 
 import numpy as np
@@ -26,16 +27,33 @@ def topic_mixture(documents: int, tokens: int, vocabulary: int, seed: int) -> sp
     Returns:
         CSR float32 (documents, V) with sorted int32 columns; each row is positive and has norm 1.
     """
-    rng = np.random.default_rng(seed)
-    strides = _strides(_TOPICS, vocabulary, rng)
     indices = np.empty((documents, tokens), np.int32)
     weights = np.empty((documents, tokens), np.float32)
+    start = 0
+    for block in topic_blocks(documents, tokens, vocabulary, seed):
+        rows = slice(start, start + block.shape[0])
+        indices[rows] = block.indices.reshape(-1, tokens)
+        weights[rows] = block.data.reshape(-1, tokens)
+        start = rows.stop
+    return _rows(indices, weights, vocabulary)
+
+
+def topic_blocks(
+    documents: int, tokens: int, vocabulary: int, seed: int
+) -> Iterator[sparse.csr_array]:
+    """The rows of `topic_mixture`, 8192 at a time."""
+    rng = np.random.default_rng(seed)
+    strides = _strides(_TOPICS, vocabulary, rng)
     for start in range(0, documents, _BLOCK):
-        rows = slice(start, min(start + _BLOCK, documents))
-        count = rows.stop - rows.start
-        indices[rows] = _distinct(count, tokens, vocabulary, strides, rng)
+        count = min(_BLOCK, documents - start)
+        indices = _distinct(count, tokens, vocabulary, strides, rng)
         drawn = np.log1p(0.5 + rng.standard_exponential((count, tokens), np.float32))
-        weights[rows] = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+        weights = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+        yield _rows(indices, weights.astype(np.float32), vocabulary)
+
+
+def _rows(indices: np.ndarray, weights: np.ndarray, vocabulary: int) -> sparse.csr_array:
+    documents, tokens = indices.shape
     offsets = np.arange(0, documents * tokens + 1, tokens, dtype=np.int32)
     shape = (documents, vocabulary)
     return sparse.csr_array((weights.ravel(), indices.ravel(), offsets), shape=shape)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.embedding import store as store_module
+from harness.embedding.formats import FORMATS, decode, encode
 from harness.embedding.store import EmbeddingStore, space_hash, text_keys
 from harness.errors import BadInputError
 
@@ -134,8 +135,8 @@ class TestRoundTrip:
         for _ in range(2):
             np.testing.assert_array_equal(reader.read(reader.find(keys))[0], vectors)
         (vectors_on_disk,) = mapped  # checked and mapped once
-        assert isinstance(vectors_on_disk, np.memmap)
-        assert not vectors_on_disk.flags.writeable
+        vectors_on_disk.entries.array[:] = 7  # reaches no file
+        np.testing.assert_array_equal(opened(tmp_path).read(reader.find(keys))[0], vectors)
 
 
 class TestBytesOnDisk:
@@ -351,3 +352,45 @@ def _replace(file, content):
 def _read_all(folder):
     store = opened(folder)
     store.read(store.find(numbered(0, 1, 2, 3)[0]))
+
+
+class TestFormats:
+    @pytest.mark.parametrize("kind", ["float16", "bfloat16", "int8"])
+    def test_vectors_are_read_as_the_format_keeps_them(self, tmp_path, kind):
+        store = EmbeddingStore(tmp_path, SPACE | {"store_dtype": kind}, label="m", kind=kind)
+        rng = np.random.default_rng(0)
+        keys = text_keys([str(number) for number in range(40)])
+        vectors = rng.standard_normal((40, 64)).astype(np.float32)
+        tokens = np.arange(40)
+        store.add(keys[:30], vectors[:30], tokens[:30])
+        store.add(keys[30:], vectors[30:], tokens[30:])
+        expected = decode(encode(vectors, kind), kind)
+        asked = [keys[row] for row in (31, 2, 2, 39)]
+        again = EmbeddingStore(tmp_path, SPACE | {"store_dtype": kind}, label="m", kind=kind)
+        for reader in (store, again):
+            found, lengths = reader.read(reader.find(asked))
+            np.testing.assert_array_equal(found, expected[[31, 2, 2, 39]])
+            assert lengths.tolist() == [31, 2, 2, 39]
+
+    def test_each_format_takes_its_bytes(self, tmp_path):
+        keys, tokens = text_keys([str(number) for number in range(1000)]), np.arange(1000)
+        vectors = np.ones((1000, 64), np.float32)
+        sizes = {}
+        for kind in FORMATS:
+            store = EmbeddingStore(tmp_path, {"kind": kind}, label="m", kind=kind)
+            store.add(keys, vectors, tokens)
+            sizes[kind] = shard(store, "safetensors").stat().st_size // 64_000
+        assert sizes == {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
+
+    def test_a_format_that_is_unknown_is_refused(self, tmp_path):
+        store = EmbeddingStore(tmp_path, SPACE, label="m", kind="float16")
+        store.add(*numbered(1))
+        index = shard(store, "arrow")
+        index.write_bytes(index.read_bytes().replace(b"float16", b"float61"))
+        refused(lambda: EmbeddingStore(tmp_path, SPACE, label="m"), index, "delete")
+
+    def test_what_float16_cannot_hold_is_refused(self, tmp_path):
+        store = EmbeddingStore(tmp_path, SPACE, label="m", kind="float16")
+        keys, _, tokens = numbered(1)
+        refused(lambda: store.add(keys, np.full((1, 3), 1e5, np.float32), tokens), "bfloat16")
+        assert not list(store.folder.glob("shard-*"))

@@ -31,7 +31,7 @@ def test_two_runs_by_hand(tmp_path, monkeypatch):
     monkeypatch.setattr(layout, "BLOCK", 2)
     values = [[0, 5, 0, 1], [0, 0, 0, 2], [0, 6, 0, 3], [0, 0, 0, 0], [0, 7, 0, 0]]
     rows = sparse.csr_array(np.array(values, np.float32))
-    found = build_postings(cut(rows, 2), tmp_path, vocabulary=4, weights="float32").postings
+    found = build_postings(cut(rows, 2), tmp_path, vocabulary=4, weights="float32")
     assert found.tokens.tolist() == [1, 3]
     assert found.offsets.tolist() == [0, 1, 2, 3, 5, 6, 6]
     assert found.places.tolist() == [0, 0, 0, 0, 1, 0]
@@ -53,7 +53,7 @@ def test_every_array_equals_that_of_an_index_in_memory(tmp_path_factory, data):
         patch.setattr(layout, "BLOCK", data.draw(st.integers(1, 9)))
         patch.setattr(posting_runs, "MERGED_BYTES", data.draw(st.integers(1, 3000)))
         chunks = cut(rows, layout.BLOCK * data.draw(st.integers(1, 3)))
-        found = build_postings(chunks, folder, vocabulary=vocabulary, weights=kind).postings
+        found = build_postings(chunks, folder, vocabulary=vocabulary, weights=kind)
         expected = Postings.of(rows, kind)
     assert found._fields == expected._fields
     for name, mine, theirs in zip(found._fields, found, expected, strict=True):
