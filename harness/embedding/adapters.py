@@ -109,6 +109,9 @@ def _stack(network: Any, folder: Path) -> Any:
         outer = _outer_module(_targets(config, tensors, folder), modules, folder)
         for patterns in ("rank_pattern", "alpha_pattern"):
             setattr(config, patterns, _fitting(getattr(config, patterns), outer, modules, folder))
+        if not isinstance(config.target_modules, str):  # else a pattern, or all linear layers
+            whole = config.target_modules or ()
+            config.target_modules = {name.removeprefix(outer) for name in whole}
         config.inference_mode = True
         config.task_type = None  # the backbone stays as it is, whatever it was trained for
         with warnings.catch_warnings():

@@ -163,6 +163,10 @@ def _set_dropout(network: Any, dropout: float) -> None:
             module.attention_dropout = dropout
         if isinstance(module, torch.nn.Dropout):
             module.p = dropout
+        if isinstance(getattr(module, "dropout", None), float):  # OPT
+            module.dropout = dropout
+        if isinstance(getattr(module, "layerdrop", None), float):
+            module.layerdrop = 0.0  # whole layers
 
 
 def _with_adapters(network: Any, config: StepConfig) -> Any:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 _BETAS = (0.9, 0.95)
+_EMBEDDINGS = ("embed", ".wte.", ".wpe.")  # of tokens and of positions
 
 
 class Optimiser:
@@ -23,7 +24,7 @@ class Optimiser:
         matrices = [
             parameter
             for name, parameter in parameters.items()
-            if parameter.ndim > 1 and "embed" not in name
+            if parameter.ndim > 1 and not any(part in name for part in _EMBEDDINGS)
         ]
         known = {id(matrix) for matrix in matrices}
         others = [one for one in parameters.values() if id(one) not in known]

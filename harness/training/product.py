@@ -50,7 +50,7 @@ def save(decoder: Decoder, tokenizer: Any, folder: Path, *, dtype: str, base: st
         tokenizer: Its tokenizer.
         folder: Where to.
         dtype: Of the weights that are written.
-        base: The model that adapters belong to, for PEFT; None where it is on no disk.
+        base: The model that adapters belong to, for PEFT; None where no folder holds it.
     """
     import torch
 
@@ -61,7 +61,9 @@ def save(decoder: Decoder, tokenizer: Any, folder: Path, *, dtype: str, base: st
     try:
         network = decoder.network
         if decoder.peft is not None:
-            decoder.peft.peft_config["default"].base_model_name_or_path = base
+            decoder.peft.peft_config["default"].base_model_name_or_path = (
+                base or ""
+            )  # None is filled in
             decoder.peft.save_pretrained(str(beside / ADAPTER))
             network = decoder.peft.merge_and_unload()
         network.to(device="cpu", dtype=getattr(torch, dtype))

@@ -85,26 +85,26 @@ def perform_step(
         log = train(
             objective, decoder, worker, config, folder=folder, checkpoint=checkpoint, name=name
         )
-    last = log[-1] if log else {}
-    record = {
-        "name": name,
-        "identity": what,
-        "steps": objective.steps,
-        **numbers,
-        **{key: last.get(key) for key in ("tokens", "seconds", "loss", "validation")},
-        "dtype": worker.dtype,
-        "processes": worker.count,
-        "version": __version__,
-        "commit": _commit(),
-        "software": software_record(_LIBRARIES),
-        "hardware": hardware_record(),
-    }
-    if worker.first:
-        # Adapters that the model had are merged in memory alone: new ones fit no folder.
-        base = None if model is None or model.adapters else str(model.folder.resolve())
-        save(decoder, tokenizer, folder, dtype=config.save_dtype, base=base)
-        write_record(folder, record)
-        checkpoint.remove()
+        last = log[-1] if log else {}
+        record = {
+            "name": name,
+            "identity": what,
+            "steps": objective.steps,
+            **numbers,
+            **{key: last.get(key) for key in ("tokens", "seconds", "loss", "validation")},
+            "dtype": worker.dtype,
+            "processes": worker.count,
+            "version": __version__,
+            "commit": _commit(),
+            "software": software_record(_LIBRARIES),
+            "hardware": hardware_record(),
+        }
+        if worker.first:
+            # Adapters that the model had are merged in memory alone: new ones fit no folder.
+            base = None if model is None or model.adapters else str(model.folder.resolve())
+            save(decoder, tokenizer, folder, dtype=config.save_dtype, base=base)
+            write_record(folder, record)
+            checkpoint.remove()
     worker.wait()
     return record
 
@@ -119,7 +119,6 @@ def _alone(folder: Path, worker: Worker) -> Iterator[None]:
     if not worker.first:
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)

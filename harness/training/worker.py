@@ -44,6 +44,8 @@ class Worker:
         import torch
 
         self.device = torch.device(chosen)
+        if self.device.type == "cpu":
+            self.device = torch.device("cpu")  # several processes are given cpu:0
         fastest = fastest_dtype(str(self.device))
         # float16 would need its losses scaled; where there is no bfloat16, float32 is taken.
         automatic = "bfloat16" if fastest == "bfloat16" else "float32"
