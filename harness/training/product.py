@@ -61,9 +61,8 @@ def save(decoder: Decoder, tokenizer: Any, folder: Path, *, dtype: str, base: st
     try:
         network = decoder.network
         if decoder.peft is not None:
-            decoder.peft.peft_config["default"].base_model_name_or_path = (
-                base or ""
-            )  # None is filled in
+            about = decoder.peft.peft_config["default"]
+            about.base_model_name_or_path = base or ""  # PEFT would fill None in
             decoder.peft.save_pretrained(str(beside / ADAPTER))
             network = decoder.peft.merge_and_unload()
         network.to(device="cpu", dtype=getattr(torch, dtype))
