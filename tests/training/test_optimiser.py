@@ -24,7 +24,8 @@ def test_the_first_step_by_hand():
 
 
 def test_only_matrices_that_are_no_embeddings_are_decayed():
-    found = parameters(**{"linear.weight": [[1.0]], "embed_tokens.weight": [[1.0]], "norm": [1.0]})
+    names = ("linear.weight", "embed_tokens.weight", "transformer.wte.weight")
+    found = parameters(**{name: [[1.0]] for name in names}, norm=[1.0])
     optimiser = Optimiser(found, weight_decay=0.5)
     optimiser.gradients()
     optimiser.step(0.1, clip=1.0)
@@ -32,6 +33,7 @@ def test_only_matrices_that_are_no_embeddings_are_decayed():
     assert values == {
         "linear.weight": pytest.approx(0.95),
         "embed_tokens.weight": 1.0,
+        "transformer.wte.weight": 1.0,
         "norm": 1.0,
     }
 
