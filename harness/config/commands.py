@@ -144,6 +144,9 @@ class EncoderRunConfig:
     Attributes:
         task_instructions: Task name to its instruction, or to a mapping of `query` and `document`;
             `default` stands for tasks that are not listed and that mteb has no prompt for.
+        store_dtype: How the store keeps embeddings: `float32`, exact; `float16` or `bfloat16`,
+            half of it, or `int8`, a quarter, with one scale an embedding. All modes read what the
+            store keeps, so that it is part of a result's identity.
     """
 
     model: Any
@@ -155,6 +158,7 @@ class EncoderRunConfig:
     tasks: Any
     task_instructions: dict[str, Any] = field(default_factory=dict)
     store_dir: str = ".harness/store"
+    store_dtype: str = "float32"
     debug: bool = False
 
     def __post_init__(self) -> None:
@@ -171,6 +175,7 @@ class EncoderRunConfig:
                 "document",
             )
         require(bool(self.store_dir.strip()), "store_dir is empty; give a folder")
+        one_of("store_dtype", self.store_dtype, ("float32", "float16", "bfloat16", "int8"))
 
 
 @dataclass(kw_only=True)

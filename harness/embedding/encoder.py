@@ -15,6 +15,7 @@ from harness.cost.energy import EnergyMeter
 from harness.cost.flops import QuadraticFlops, added_flops
 from harness.cost.memory import PeakHostMemory
 from harness.embedding.adapters import adapter_parameters
+from harness.embedding.formats import decode, encode
 from harness.embedding.instructions import Side, TaskInstruction, Template
 from harness.embedding.prompts import (
     Layout,
@@ -92,11 +93,23 @@ class TextEncoder:
         template: Template,
         backend: Backend,
         store_dir: Path,
+        store_dtype: str = "float32",
     ) -> None:
+        """Take the parts.
+
+        Args:
+            model: Tokenizer, weights and what its folder says.
+            pooling: How token states become an embedding.
+            template: What surrounds a text.
+            backend: Runs the model.
+            store_dir: The store's folder.
+            store_dtype: The format that the store keeps embeddings in, one of `FORMATS`.
+        """
         self.model = model
         self.template = template
         self.backend = backend
         self.store_dir = store_dir
+        self.store_dtype = store_dtype
         self.pooling = pooling
 
     def for_task(self, task: TaskInstruction) -> TextEncoder:
@@ -123,6 +136,7 @@ class TextEncoder:
             template=template,
             backend=self.backend,
             store_dir=self.store_dir,
+            store_dtype=self.store_dtype,
         )
 
     def layout(self, side: Side) -> Layout:
@@ -168,6 +182,7 @@ class TextEncoder:
             "lower_case": self.model.published.lower_case,
             "dtype": self.backend.dtype,
             **self.backend.space,
+            **({} if self.store_dtype == "float32" else {"store_dtype": self.store_dtype}),
         }
 
     def texts(self, ids: Sequence[str], texts: Sequence[str], side: Side) -> Texts:
@@ -211,22 +226,27 @@ class TextEncoder:
         return self.tokenise(texts.texts, texts.side)
 
     def compute(self, texts: Texts) -> NDArray[np.float32]:
-        """Embeddings straight from the model, float32 (n, d); the store is not touched."""
+        """Embeddings straight from the model, as the store would keep them: float32 (n, d)."""
         prompts = texts.prompts
         result: NDArray[np.float32] | None = None
         for rows, vectors, _ in self._embed(prompts, texts.ids):
             if result is None:
                 result = np.empty((len(prompts.ids), vectors.shape[1]), np.float32)
             result[rows] = vectors
-        return np.zeros((0, 0), np.float32) if result is None else result
+        if result is None:
+            return np.zeros((0, 0), np.float32)
+        return decode(encode(result, self.store_dtype), self.store_dtype)
+
+    def store(self, side: Side) -> EmbeddingStore:
+        """The store of a side's embeddings."""
+        folder, name = self.store_dir / "embeddings", self.model.name
+        return EmbeddingStore(folder, self.space(side), label=name, kind=self.store_dtype)
 
     def through_store(
         self, texts: Texts
     ) -> tuple[NDArray[np.float32], NDArray[np.int64], EncodingRecord]:
         """Embeddings (n, d), true tokens (n,), and what was read and encoded for them."""
-        store = EmbeddingStore(
-            self.store_dir / "embeddings", self.space(texts.side), label=self.model.name
-        )
+        store = texts.store or self.store(texts.side)
         keys = texts.keys
         distinct = dict.fromkeys(keys)
         first_row = {key: row for row, key in reversed(list(enumerate(keys)))}

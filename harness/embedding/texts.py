@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.embedding.instructions import Side
     from harness.embedding.prompts import Prompts
     from harness.embedding.ragged import Ragged
+    from harness.embedding.store import EmbeddingStore
 
 T = TypeVar("T")
 
@@ -98,6 +99,7 @@ class Texts:
         self.side = side
         self.encoder = encoder
         self.encoding: EncodingRecord | None = None
+        self.store: EmbeddingStore | None = None  # one that is open already, else its own
         self._stored = stored
         self._lengths: NDArray[np.int64] | None = None
         self._derived: dict[Any, Any] = {}

@@ -53,4 +53,5 @@ def build_encoder(config: EncoderRunConfig, model: EmbeddingModel) -> TextEncode
             memory=Path(config.store_dir) / "budgets",
         ),
         store_dir=Path(config.store_dir),
+        store_dtype=config.store_dtype,
     )

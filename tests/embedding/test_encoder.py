@@ -18,6 +18,7 @@ from harness.config import (
 )
 from harness.embedding import encoder as encoder_module
 from harness.embedding.encoder import TextEncoder
+from harness.embedding.formats import decode, encode
 from harness.embedding.instructions import Template
 from harness.embedding.model import EmbeddingModel
 from harness.embedding.transformers_backend import TransformersBackend
@@ -243,6 +244,23 @@ class TestSpace:
             _ = texts_of(encoder, ["same text"], "query").embeddings
         assert len(set(spaces)) == len(variants)
         assert len(list(tmp_path.glob("embeddings/*"))) == len(variants)
+
+    def test_a_format_of_the_store_is_a_space_of_its_own(self, tiny_llama, tmp_path):
+        exact = encoder_with(tiny_llama, tmp_path, CountingBackend())
+        spaces = {json.dumps(exact.space("query"))}
+        for kind in ("float16", "bfloat16", "int8"):
+            encoder = encoder_with(tiny_llama, tmp_path, CountingBackend())
+            encoder.store_dtype = kind
+            spaces.add(json.dumps(encoder.space("query")))
+            vectors = texts_of(encoder, ["a cat", "a dog and a fox"]).embeddings
+            kept = decode(
+                encode(texts_of(exact, ["a cat", "a dog and a fox"]).embeddings, kind), kind
+            )
+            np.testing.assert_array_equal(vectors, kept)
+            fresh = encoder.fresh(["1", "2"], ["a cat", "a dog and a fox"], "document")
+            np.testing.assert_array_equal(fresh.embeddings, kept)
+        assert len(spaces) == 4
+        assert "store_dtype" not in exact.space("query")
 
     def test_device_and_budget_share_a_space(self, tiny_llama, tmp_path):
         model = EmbeddingModel(ModelConfig(path=str(tiny_llama)))
