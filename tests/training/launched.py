@@ -1,0 +1,22 @@
+"""What two processes run: their means of talking to each other, then the command line."""
+
+import sys
+
+import torch
+import torch.distributed
+
+from harness.cli import _main
+from harness.training.worker import Worker
+
+if __name__ == "__main__":
+    worker = Worker("cpu", "float32")
+    assert torch.distributed.get_backend() == "gloo"
+    assert (worker.count, worker.device) == (2, torch.device("cpu"))
+    assert worker.first is (worker.number == 0)
+    rows = torch.full((2 - worker.number, 3), float(worker.number))
+    assert worker.gather(rows, [2, 1]).tolist() == [[0.0] * 3, [0.0] * 3, [1.0] * 3]
+    summed = torch.tensor([1.0, worker.number])
+    worker.add([summed])
+    assert summed.tolist() == [2.0, 1.0]
+    arguments, sys.argv = sys.argv[1:], ["harness"]
+    sys.exit(_main(arguments))
