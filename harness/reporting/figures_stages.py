@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _HEIGHT = 2.5  # inches, of a row of panels
 _SPREAD = 0.3  # of the way to the next stage, that marks of one stage share
 _WORTH = 1.3  # of the largest share: intervals that end above are cut
+_SPARSE = "aligned_sparse"
+_IN_A_ROW = 4  # names under the panels
 _METRICS = {"hit": "Hit", "lar": "LAR", "gar": "GAR"}
 _NONE = "No stages."
 
@@ -72,7 +74,9 @@ def stages_dense(data: pd.DataFrame) -> Figure:
 
 @house_style()
 def stages_modes(data: pd.DataFrame, threshold: float) -> Figure:
-    """Modes by stage, a row each task: nDCG@10, and the share of dense with its interval.
+    """Modes by stage, a row each task: nDCG@10, and aligned sparse retrieval's share of dense.
+
+    Shares of other modes are left out: of a dense retrieval that finds little they are without end.
 
     Args:
         data: Columns task, stage, mode, ndcg, share, low and high.
@@ -87,13 +91,13 @@ def stages_modes(data: pd.DataFrame, threshold: float) -> Figure:
     for task, (left, right) in grid:
         part = data[data["task"] == task]
         title(left, f"{task}: nDCG@10", inches=WIDTH / 2 - 0.5)
-        title(right, f"{task}: share of dense", inches=WIDTH / 2 - 0.5)
+        title(right, f"{task}: aligned sparse, share of dense", inches=WIDTH / 2 - 0.5)
         for number, mode in enumerate(modes):
             rows = part[part["mode"] == mode]
             _line(left, stages, rows, "ndcg", number=number)
-            if mode != "dense":
+            if mode.startswith(_SPARSE):
                 _line(right, stages, rows, "share", number=number, of=len(modes))
-        shares = part["share"].to_numpy(np.float64)
+        shares = part.loc[part["mode"].str.startswith(_SPARSE), "share"].to_numpy(np.float64)
         largest = np.max(shares, initial=1.0, where=np.isfinite(shares))
         right.set_ylim(top=min(right.get_ylim()[1], _WORTH * largest))
         right.axhline(1, color=COLOURS[0], linewidth=1)
@@ -144,7 +148,6 @@ def stages_variation(data: pd.DataFrame) -> Figure:
         return nothing(_NONE)
     stages = _order(data, "stage")
     figure, grid = _panels(_order(data, "task"), 1)
-    names = []
     for task, (axes,) in grid:
         part = data[data["task"] == task]
         title(axes, str(task))
@@ -167,10 +170,10 @@ def stages_variation(data: pd.DataFrame) -> Figure:
                     fontsize=SMALL,
                     color=VERMILLION,
                 )
-        text = f"{task}: u₁ decodes to  {part['direction'].iloc[0]}"
-        names.append((Patch(color="none"), fitted(text, 72 * (WIDTH - 3.6), size=SMALL)))
+        text = f"u₁ decodes to  {part['direction'].iloc[0]}"
+        axes.set_xlabel(fitted(text, 72 * (WIDTH - 1)))
     first = (Patch(color=VERMILLION), "v₁, and its share of all movement")
-    return _finished(figure, grid, stages, [first, (Patch(color=FAINT), "largest other"), *names])
+    return _finished(figure, grid, stages, [first, (Patch(color=FAINT), "the largest other |vⱼ|")])
 
 
 def _order(data: pd.DataFrame, column: str) -> list[str]:
@@ -236,5 +239,5 @@ def _finished(
             axes.set_xticks(range(len(stages)), names)
             axes.set_xlim(-0.5, len(stages) - 0.5)
             axes.grid(axis="y")
-    legend(figure, marks)
+    legend(figure, marks, columns=_IN_A_ROW)
     return settle(figure)

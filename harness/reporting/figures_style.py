@@ -224,13 +224,13 @@ def signed(number: str) -> str:
     return number.replace("-", "−")
 
 
-def legend(figure: Figure, entries: Sequence[tuple[Artist, str]]) -> None:
-    """Named marks under the panels."""
+def legend(figure: Figure, entries: Sequence[tuple[Artist, str]], *, columns: int = 8) -> None:
+    """Named marks under the panels, in rows of a number of columns."""
     figure.legend(
         [handle for handle, _ in entries],
         [name for _, name in entries],
         loc="outside lower left",
-        ncols=min(len(entries), 8),
+        ncols=min(len(entries), columns),
         columnspacing=1.6,
     )
 

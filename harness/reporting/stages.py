@@ -45,6 +45,7 @@ _TOKENS = (
     "The tokens with the largest logits of a query's embedding, stage by stage, each through its "
     "own head; special tokens are left out. One that leaves or enters the list fades out."
 )
+_IN_FILES = ["attention", "pooling", "difference", "p"]  # of modes, and not printed
 
 
 def write_stages(writer: AnalysisWriter, stages: Stages) -> None:
@@ -111,7 +112,7 @@ def named_tables(stages: Stages, *, as_json: bool) -> dict[str, pd.DataFrame]:
             "stages": stages.summary[columns[:split]],
             "stages, shares of dense": stages.summary[["task", "stage", *columns[split:]]],
         }
-        dense, modes = by_pooling(dense), modes.drop(columns=["attention", "pooling"])
+        dense, modes = by_pooling(dense), modes.drop(columns=_IN_FILES)
     return {
         **summary,
         "stages dense": dense,
