@@ -34,6 +34,7 @@ from harness.training.decontamination import (
     Reference,
     find_overlap,
     find_pair_overlap,
+    find_summary_overlap,
     make_reference,
 )
 from harness.training.documentation import Document, read_documentation
@@ -114,7 +115,7 @@ def without_repetition(documents: Sequence[Document]) -> list[Document]:
 def decontaminate(
     documents: Sequence[Document], reference: Reference
 ) -> tuple[list[Document], list[Removed]]:
-    """Take out the documents that overlap the reference, as a whole or in their bodies.
+    """Take out the documents that overlap the reference: whole, by their bodies or summaries.
 
     Args:
         documents: In order.
@@ -127,7 +128,8 @@ def decontaminate(
     removed: list[Removed] = []
     with progress_bar("comparing", len(documents), unit="documents") as advance:
         for document in documents:
-            overlap = find_overlap(reference, document.text)
+            overlap = find_summary_overlap(reference, document.text)
+            overlap = overlap or find_overlap(reference, document.text)
             if overlap is None and document.positive:
                 overlap = find_overlap(reference, document.positive)
             if overlap is None:

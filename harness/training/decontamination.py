@@ -19,7 +19,7 @@ from harness.evaluation.tasks.pydoc_corpus import (
     make_entries,
 )
 from harness.evaluation.tasks.pydoc_sources import Docstring
-from harness.evaluation.tasks.pydoc_text import query_key, split_summary
+from harness.evaluation.tasks.pydoc_text import MIN_QUERY_WORDS, query_key, split_summary
 from harness.training.corpus_duplicates import jaccard
 from harness.training.corpus_shingles import Hashes, runs, shingles
 
@@ -136,6 +136,23 @@ def find_overlap(reference: Reference, text: str) -> Overlap | None:
     holder = reference.run_holders[int(np.searchsorted(reference.runs, own[start]))]
     run = " ".join(words[start : start + RUN_WORDS])
     return Overlap(SHARED_RUN, reference.names[holder], run)
+
+
+def find_summary_overlap(reference: Reference, text: str) -> Overlap | None:
+    """Whether a text begins with a summary of the standard library that could be a query.
+
+    Args:
+        reference: See `make_reference`.
+        text: A text that might be trained on.
+
+    Returns:
+        The overlap; None if there is none.
+    """
+    summary = split_summary(text).summary
+    key = query_key(summary)
+    if key not in reference.summaries or len(key.split()) < MIN_QUERY_WORDS:
+        return None
+    return Overlap(SAME_SUMMARY, reference.summaries[key], summary)
 
 
 def find_pair_overlap(reference: Reference, query: str, positive: str) -> Overlap | None:
