@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from harness.embedding.locate import is_sharded, weight_files
+from harness.embedding.wide_heads import widen
 from harness.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ _SETTINGS = ("config.json", "generation_config.json")
 _INDEX = "model.safetensors.index.json"
 
 
-def checkpoint(model: EmbeddingModel, cache: Path, *, dtype: str) -> Path:
+def checkpoint(
+    model: EmbeddingModel, cache: Path, *, dtype: str, head_width: int | None = None
+) -> Path:
     """The folder of a model's checkpoint, made when it is first asked for.
 
     Without adapters it holds links to the model's own files. A chain of adapters is merged into the
@@ -40,11 +43,13 @@ def checkpoint(model: EmbeddingModel, cache: Path, *, dtype: str) -> Path:
         model: The model.
         cache: Where checkpoints are kept.
         dtype: What merged weights are saved in.
+        head_width: What attention heads are widened to, see `harness.embedding.wide_heads`; None
+            leaves them.
 
     Raises:
         BadInputError: If an adapter does not fit, or the folder cannot be written.
     """
-    key = _key(model, dtype)
+    key = _key(model, dtype, head_width)
     folder = cache / key
     if _is_whole(folder):
         return folder
@@ -53,7 +58,7 @@ def checkpoint(model: EmbeddingModel, cache: Path, *, dtype: str) -> Path:
         # Whoever comes second waits, instead of merging the same gigabytes beside the first.
         with FileLock(cache / f"{key}.lock"):
             if not _is_whole(folder):
-                _write_whole(folder, lambda place: _fill(place, model, dtype))
+                _write_whole(folder, lambda place: _fill(place, model, dtype, head_width))
     except OSError as error:
         raise BadInputError(
             f"the checkpoint {folder} cannot be written ({error}); make room, or give another "
@@ -62,10 +67,11 @@ def checkpoint(model: EmbeddingModel, cache: Path, *, dtype: str) -> Path:
     return folder
 
 
-def _key(model: EmbeddingModel, dtype: str) -> str:
+def _key(model: EmbeddingModel, dtype: str, head_width: int | None = None) -> str:
     """16 hexadecimal digits that stand for weights, chain, and where the weights are linked to."""
     stated = [str(_FORMAT), model.weights_hash]
     stated += [dtype] if model.adapters else [str(model.folder.resolve())]
+    stated += [] if head_width is None else [f"heads {head_width}"]
     return hashlib.sha256("\0".join(stated).encode()).hexdigest()[:16]
 
 
@@ -97,15 +103,21 @@ def _write_whole(folder: Path, fill: Callable[[Path], None]) -> None:
             shutil.rmtree(temporary)
 
 
-def _fill(place: Path, model: EmbeddingModel, dtype: str) -> None:
-    if not model.adapters:
+def _fill(place: Path, model: EmbeddingModel, dtype: str, head_width: int | None) -> None:
+    if model.adapters:
+        _merge(place, model, dtype)
+    else:
         named = [model.folder / name for name in _SETTINGS] + weight_files(model.folder)
         if is_sharded(model.folder):
             named.append(model.folder / _INDEX)
         for file in named:
             if file.is_file():
                 (place / file.name).symlink_to(file.resolve())
-        return
+    if head_width is not None:
+        widen(place, head_width)
+
+
+def _merge(place: Path, model: EmbeddingModel, dtype: str) -> None:
     import torch
 
     from harness.embedding.network import load_network

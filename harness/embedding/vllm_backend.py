@@ -118,8 +118,6 @@ class VllmBackend:
         Raises:
             BadInputError: If vLLM does not take the model or there are too few GPUs.
         """
-        if self.device == "cpu":
-            rules.check_cpu(self._model, self.config)
         make = partial(LocalEngine, self._options(), self._kind)
         copies = self.config.data_parallel_size
         if copies == 1:
@@ -195,9 +193,11 @@ class VllmBackend:
         """What `vllm.LLM` is given besides the pooling."""
         longest = rules.longest_prompt(self._model, self.config)
         on_cpu = self.device == "cpu"
+        wider = rules.widened_for_cpu(self._model, self.config) if on_cpu else None
+        folder = checkpoint(self._model, self._cache, dtype=self.dtype, head_width=wider)
         eager = self.config.enforce_eager
         options: dict[str, Any] = {
-            "model": str(checkpoint(self._model, self._cache, dtype=self.dtype)),
+            "model": str(folder),
             "tokenizer": str(self._model.tokenizer_folder),
             "runner": "pooling",
             "convert": "embed",

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -98,7 +99,7 @@ class LocalEngine:
         self._task: Any = "token_embed" if pooling == "ALL" else "embed"
         kinds: Any = {"task": self._task, "pooling_type": pooling, "use_activation": False}
         try:
-            with _without_llvmlite():
+            with _without_llvmlite(), warnings.catch_warnings(action="ignore"):
                 self._llm: Any = LLM(**options, pooler_config=PoolerConfig(**kinds))
         except Exception as error:  # it fails in as many ways as models do
             if not _RUNNING:
@@ -136,11 +137,11 @@ def _without_llvmlite() -> Iterator[None]:
 
 
 def _let_go(number: int, llm: Any) -> None:
-    """End an engine; the last one takes along what all engines of a process share."""
+    """End an engine; only the last one may take along what all engines of a process share."""
     _RUNNING.discard(number)
-    with suppress(Exception):
-        llm.llm_engine.engine_core.shutdown()
     if not _RUNNING:
+        with suppress(Exception):
+            llm.llm_engine.engine_core.shutdown()
         _forget_groups()
 
 

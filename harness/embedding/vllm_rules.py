@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from harness.embedding.wide_heads import can_widen, head_width
 from harness.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -86,24 +87,28 @@ def check_model(model: EmbeddingModel) -> None:
         )
 
 
-def check_cpu(model: EmbeddingModel, config: VllmBackendConfig) -> None:
-    """Refuse what vLLM's kernels for CPUs were not compiled for.
+def widened_for_cpu(model: EmbeddingModel, config: VllmBackendConfig) -> int | None:
+    """How wide the heads must be made for vLLM's kernels for CPUs; None where they fit.
 
     Raises:
-        BadInputError: Why.
+        BadInputError: If they can be given no width that one of the kernels was compiled for.
     """
-    width = _head_width(model.text_settings)
-    if width is not None and width not in _CPU_HEAD_WIDTHS:
-        known = ", ".join(map(str, _CPU_HEAD_WIDTHS))
-        raise BadInputError(
-            f"vLLM's attention on CPUs knows heads {known} wide, and this model's are {width}; use "
-            "backend=transformers"
-        )
     if config.tensor_parallel_size > 1:
         raise BadInputError(
             f"backend.tensor_parallel_size={config.tensor_parallel_size} shares a model out over "
             "GPUs, and there is none; leave it out"
         )
+    width = head_width(model.text_settings)
+    if width is None or width in _CPU_HEAD_WIDTHS:
+        return None
+    wider = next((known for known in _CPU_HEAD_WIDTHS if known > width), None)
+    if wider is not None and can_widen(model.settings, wider):
+        return wider
+    known = ", ".join(map(str, _CPU_HEAD_WIDTHS))
+    raise BadInputError(
+        f"vLLM's attention on CPUs knows heads {known} wide, and this model's are {width}; use "
+        "backend=transformers"
+    )
 
 
 def longest_prompt(model: EmbeddingModel, config: VllmBackendConfig) -> int:
@@ -154,20 +159,11 @@ def cache_bytes(model: EmbeddingModel, tokens: int, *, item: int) -> int | None:
         item: Bytes of a number.
     """
     text = model.text_settings
-    width, layers = _head_width(text), text.get("num_hidden_layers")
+    width, layers = head_width(text), text.get("num_hidden_layers")
     heads = text.get("num_key_value_heads") or text.get("num_attention_heads")
     if width is None or not isinstance(layers, int) or not isinstance(heads, int):
         return None
     return 2 * layers * heads * width * item * tokens
-
-
-def _head_width(text: Mapping[str, Any]) -> int | None:
-    width, hidden, heads = (
-        text.get(key) for key in ("head_dim", "hidden_size", "num_attention_heads")
-    )
-    if isinstance(width, int):
-        return width
-    return hidden // heads if isinstance(hidden, int) and isinstance(heads, int) else None
 
 
 def _window(text: Mapping[str, Any]) -> int | None:

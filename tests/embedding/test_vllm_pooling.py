@@ -131,8 +131,8 @@ class TestRefusals:
         message = refusal(lambda: backend_of(tiny_bert, kind="mean", model=bidirectional))
         assert "not for bert" in message
 
-    def test_narrow_heads_on_a_cpu(self, tiny_llama, refusal):
-        backend = backend_of(tiny_llama, kind="mean")
+    def test_narrow_heads_on_a_cpu(self, tiny_bert, refusal):
+        backend = backend_of(tiny_bert, kind="mean")
         del backend.engine
         assert "this model's are 4" in refusal(backend.load)
 

@@ -124,20 +124,36 @@ class TestModel:
 
 class TestCpu:
     @pytest.mark.parametrize(
-        ("settings", "width"),
-        [({"hidden_size": 32}, 8), ({"head_dim": 16}, 16), ({"hidden_size": 192}, 48)],
+        ("settings", "wider"),
+        [
+            ({}, None),  # 32
+            ({"head_dim": 256}, None),
+            ({"hidden_size": 32}, 32),  # 8
+            ({"head_dim": 48, "model_type": "mistral"}, 64),
+        ],
     )
-    def test_heads_that_no_kernel_is_for(self, model, settings, width, refusal):
-        message = refusal(lambda: rules.check_cpu(model(settings), VllmBackendConfig()))
-        assert f"this model's are {width}" in message
+    def test_heads_are_widened_where_they_can_be(self, model, settings, wider):
+        config = VllmBackendConfig(data_parallel_size=2)
+        assert rules.widened_for_cpu(model(settings), config) == wider
 
-    def test_heads_that_one_is_for(self, model):
-        rules.check_cpu(model(), VllmBackendConfig())
-        rules.check_cpu(model({"head_dim": 256}), VllmBackendConfig(data_parallel_size=2))
+    @pytest.mark.parametrize(
+        ("settings", "width"),
+        [
+            ({"model_type": "qwen3", "head_dim": 16}, 16),
+            ({"hidden_size": 192, "model_type": "bert"}, 48),
+            ({"head_dim": 1024}, 1024),
+        ],
+    )
+    def test_and_refused_where_they_cannot(self, model, settings, width, refusal):
+        config = VllmBackendConfig()
+        message = refusal(lambda: rules.widened_for_cpu(model(settings), config))
+        assert f"this model's are {width}" in message
+        assert "backend=transformers" in message
 
     def test_no_gpus_to_share_a_model(self, model, refusal):
         config = VllmBackendConfig(tensor_parallel_size=2)
-        assert "tensor_parallel_size=2" in refusal(lambda: rules.check_cpu(model(), config))
+        message = refusal(lambda: rules.widened_for_cpu(model(), config))
+        assert "tensor_parallel_size=2" in message
 
 
 class TestLongestPrompt:
