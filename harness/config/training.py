@@ -200,6 +200,7 @@ class SimcseConfig(EmbeddingStepConfig):
     kind: str = "simcse"
     text: str
     dropout: float = 0.3
+    learning_rate: float = 3e-5
     max_length: int = 128
 
     def __post_init__(self) -> None:
