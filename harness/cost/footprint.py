@@ -14,7 +14,10 @@ _SMALL_OFFSETS = 2**32  # postings from which on offsets take 8 bytes
 _PLACE_BYTES = 2
 _EQUAL_ROWS_BYTES = 48
 _KEPT_TOKEN_BYTES = 8 + 4 + 2 + 4 + 4 + 8
-_WORKING_BYTES = 64 << 20
+_LOGITS_BYTES = 64 << 20  # of a block of them
+
+NORMALISED_AT_ONCE = 16_384
+"""Rows that are held in float64 while embeddings are normalised."""
 
 NUMBER_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
 """Bytes of one entry of a stored embedding; `int8` has a float32 scale a row besides."""
@@ -105,16 +108,20 @@ def postings_bytes(
 def dense_build_bytes(documents: int, width: int, *, normalised: bool) -> int:
     """Peak memory of making an exact dense index, without what the process has anyway.
 
-    The embeddings, their normalised copy where there is one, 48 bytes a document for finding equal
-    rows (hashes, in order and sorted, and what is made of them), and blocks that are worked in.
+    The embeddings, 48 bytes a document for finding equal rows (hashes, in order and sorted, and
+    what is made of them), and where they are normalised a copy, and a block of rows as float64 with
+    its squares.
 
     Args:
         documents: N.
         width: d.
         normalised: Whether scores are of normalised embeddings.
     """
-    each = (2 if normalised else 1) * row_bytes(width, "float32") + _EQUAL_ROWS_BYTES
-    return documents * each + _WORKING_BYTES
+    own = row_bytes(width, "float32")
+    total = documents * (own + _EQUAL_ROWS_BYTES)
+    if normalised:
+        total += documents * own + min(documents, NORMALISED_AT_ONCE) * width * 2 * 8
+    return total
 
 
 def sparse_build_bytes(documents: int, width: int, kept: int) -> int:
@@ -130,4 +137,4 @@ def sparse_build_bytes(documents: int, width: int, kept: int) -> int:
         kept: K.
     """
     each = row_bytes(width, "float32") + kept * _KEPT_TOKEN_BYTES
-    return documents * each + _WORKING_BYTES
+    return documents * each + _LOGITS_BYTES

@@ -57,7 +57,7 @@ def test_documents_by_hand():
         "uint16": 23 * 4 + 24 * 4 + 120 + 92,
         "uint8": 23 * 4 + 24 * 4 + 90 + 92,
     }
-    assert found.dense_build_bytes == 10 * (32 + 48) + (64 << 20)
+    assert found.dense_build_bytes == 10 * (32 + 48) + 10 * 64
     assert found.sparse_build_bytes == 10 * (16 + 90) + (64 << 20)
 
 

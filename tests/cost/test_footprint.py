@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from harness.alignment import head
 from harness.cost.disk import disk_bytes
 from harness.cost.footprint import (
+    NORMALISED_AT_ONCE,
     dense_build_bytes,
     dense_index_bytes,
     expected_lists,
@@ -51,7 +53,7 @@ def test_a_store_is_its_shards():
 
 
 def test_postings_by_hand():
-    # 5 postings in 2 lists, one block: 2·4 of tokens, 3·4 of offsets, 5·2 of places, 5·4 of weights.
+    # 5 postings, 2 lists, one block: 2·4 of tokens, 3·4 of offsets, 5·2 of places, 5·4 of weights.
     assert postings_bytes(5, lists=2, documents=10, block=16) == 8 + 12 + 10 + 20
     # Three blocks: 7 offsets. A byte a weight, and a scale a list.
     assert postings_bytes(5, lists=2, documents=33, block=16, weights="uint8") == 8 + 28 + 15 + 8
@@ -97,7 +99,9 @@ def test_expected_lists():
 
 def test_building_by_hand():
     block = 64 << 20
-    # Two copies of 4 numbers of 4 bytes, and 48.
-    assert dense_build_bytes(10, 4, normalised=True) == 10 * (32 + 48) + block
-    assert dense_build_bytes(10, 4, normalised=False) == 10 * (16 + 48) + block
+    # Two copies of 4 numbers of 4 bytes, and 48; a block of 8 bytes a number, twice.
+    assert dense_build_bytes(10, 4, normalised=True) == 10 * (32 + 48) + 10 * 4 * 16
+    assert dense_build_bytes(20_000, 4, normalised=True) == 20_000 * 80 + 16_384 * 64
+    assert dense_build_bytes(10, 4, normalised=False) == 10 * (16 + 48)
+    assert head._BLOCK == NORMALISED_AT_ONCE
     assert sparse_build_bytes(10, 4, 3) == 10 * (16 + 3 * 30) + block

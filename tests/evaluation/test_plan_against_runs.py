@@ -40,7 +40,7 @@ def texts_of(count, *, seed, least, most):
     while len(made) < count:
         length = random.integers(least, most)
         ranks = (len(words) * random.random(length) ** 3).astype(int)
-        made[f"{len(made)} " + " ".join(words[rank] for rank in ranks)] = None
+        made[f"{len(made):06d} " + " ".join(words[rank] for rank in ranks)] = None
     return list(made)
 
 
