@@ -91,7 +91,7 @@ def stages_modes(data: pd.DataFrame, threshold: float) -> Figure:
     for task, (left, right) in grid:
         part = data[data["task"] == task]
         title(left, f"{task}: nDCG@10", inches=WIDTH / 2 - 0.5)
-        title(right, f"{task}: aligned sparse, share of dense", inches=WIDTH / 2 - 0.5)
+        title(right, "aligned sparse, share of dense", inches=WIDTH / 2 - 0.5)
         for number, mode in enumerate(modes):
             rows = part[part["mode"] == mode]
             _line(left, stages, rows, "ndcg", number=number)

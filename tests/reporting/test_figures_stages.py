@@ -60,7 +60,7 @@ def test_dense_has_a_panel_each_attention_and_a_line_each_pooling():
 def test_modes_have_their_figures_and_their_shares_with_intervals():
     figure = figures.stages_modes(stages_of().modes, 0.8)
     left, right = figure.axes
-    assert titles(figure) == ["tales: nDCG@10", "tales: aligned sparse, share of dense"]
+    assert titles(figure) == ["tales: nDCG@10", "aligned sparse, share of dense"]
     assert [points[0][1] for points in lines(left)] == pytest.approx([0.4, 0.5, 0.6, 0.7])
     assert [points[0][1] for points in lines(right)] == pytest.approx([1.25])
     ends = [part[:, 1].tolist() for bars in right.collections for part in bars.get_segments()]
