@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from harness.alignment.head import LogitReader
+    from harness.embedding.mapped_rows import RowSource
 
 _BLOCK_BYTES = 64 << 20  # of logits at a time: n×V is never held
 _MANY_TEXTS = 1024  # from which on it pays to look for columns that can be left out
@@ -68,13 +69,12 @@ def aligned_tokens(
     ids = np.full((count, k), -1, np.int32)
     weights = np.zeros((count, k), np.float32)
     equal = EqualRows.of(embeddings, literal)
-    columns = None
-    if literal is None and len(equal.distinct) >= _MANY_TEXTS and _is_host(device):
-        columns = _contenders(head, allowed, k)
-    reader = head if columns is None else _Columns(head, columns)
-    forbidden = _indices(np.flatnonzero(~allowed if columns is None else []), device)
+    reader, columns = head, None
+    if literal is None:
+        reader, columns = narrowed(head, allowed, k, len(equal.distinct), device)
     for rows, logits in logit_blocks(reader, embeddings, equal.distinct, device):
-        logits.index_fill_(1, forbidden, -torch.inf)
+        if columns is None:
+            without(logits, ~allowed, device)
         if literal is None:
             ids[rows], weights[rows] = top_k(logits, k)
         else:
@@ -84,6 +84,24 @@ def aligned_tokens(
     if len(equal.repeats):
         ids, weights = ids[equal.first], weights[equal.first]
     return AlignedTokens(ids, weights)
+
+
+def narrowed(
+    head: LogitReader, allowed: NDArray[np.bool_], k: int, texts: int, device: str
+) -> tuple[LogitReader, NDArray[np.int64] | None]:
+    """The head without columns that can be among the k of no text, and those that are left.
+
+    The head itself and None where it would not pay for so many distinct texts.
+    """
+    columns = None
+    if texts >= _MANY_TEXTS and _is_host(device):
+        columns = _contenders(head, allowed, k)
+    return (head, None) if columns is None else (_Columns(head, columns), columns)
+
+
+def without(logits: torch.Tensor, forbidden: NDArray[np.bool_], device: str) -> None:
+    """Set the logits of some columns to -inf."""
+    logits.index_fill_(1, _indices(np.flatnonzero(forbidden), device), -torch.inf)
 
 
 def logits_at(
@@ -101,7 +119,7 @@ def logits_at(
 
 
 def logit_blocks(
-    head: LogitReader, embeddings: NDArray[np.float32], rows: NDArray[np.int64], device: str
+    head: LogitReader, embeddings: RowSource, rows: NDArray[np.int64], device: str
 ) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
     """Yield (rows, logits) for blocks of the given rows, float32 on the device.
 

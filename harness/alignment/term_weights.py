@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from harness.alignment.vocabulary import inverse_document_frequency
+from harness.alignment.vocabulary import idf_of
 
 _BM25_K1 = 1.2
 _BM25_B = 0.75
@@ -33,9 +34,22 @@ class TermWeights:
         Args:
             counts: How often each document holds each term, CSR (n, V).
         """
-        lengths = np.asarray(counts.sum(axis=1), np.float64)
-        mean = float(lengths.mean()) if len(lengths) else 0.0
-        return cls(inverse_document_frequency(counts), mean)
+        return cls.of_parts([counts])
+
+    @classmethod
+    def of_parts(cls, parts: Iterable[sparse.csr_array]) -> TermWeights:
+        """Of a corpus in one part or more; see `of`."""
+        documents, total = 0, 0.0
+        frequency: NDArray[np.int64] | None = None
+        for counts in parts:
+            own = np.bincount(counts.indices, minlength=counts.shape[1])
+            frequency = own if frequency is None else frequency + own
+            total += float(np.asarray(counts.sum(axis=1), np.float64).sum())
+            documents += counts.shape[0]
+        if frequency is None:
+            raise ValueError("a corpus has one part at least")
+        mean = total / documents if documents else 0.0
+        return cls(idf_of(frequency, documents), mean)
 
     def rows(self, counts: sparse.csr_array, weighting: str) -> sparse.csr_array:
         """Weighted texts, CSR float32 (n, V), rows L2-normalised; an empty row stays empty.

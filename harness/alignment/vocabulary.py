@@ -92,8 +92,12 @@ def inverse_document_frequency(sets: sparse.csr_array) -> NDArray[np.float32]:
 
     A token that no text holds has the largest value, ln(N + 1); it has no postings either.
     """
-    frequency = np.bincount(sets.indices, minlength=sets.shape[1])
-    values: NDArray[np.float64] = np.log((sets.shape[0] + 1) / (frequency + 1))
+    return idf_of(np.bincount(sets.indices, minlength=sets.shape[1]), sets.shape[0])
+
+
+def idf_of(frequency: NDArray[np.int64], documents: int) -> NDArray[np.float32]:
+    """See `inverse_document_frequency`, from how many of the texts hold each token."""
+    values: NDArray[np.float64] = np.log((documents + 1) / (frequency + 1))
     return values.astype(np.float32)
 
 

@@ -141,6 +141,11 @@ class MappedRows:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """All rows, in memory: for what takes an array and nothing else."""
+        rows = self[:].copy()
+        return rows if dtype is None else rows.astype(dtype)
+
     def __getitem__(self, rows: slice | NDArray[np.int64] | int) -> NDArray[np.float32]:
         if isinstance(rows, int):
             row: NDArray[np.float32] = self[np.array([rows])][0]

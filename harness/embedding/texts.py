@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -106,6 +106,10 @@ class Texts:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def parts(self) -> Iterator[Texts]:
+        """All of them in order, as many at a time as are to be in memory: here at once."""
+        yield self
 
     @property
     def space(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,15 +10,18 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
-from harness.alignment.aligned_tokens import aligned_tokens
+from harness.alignment.aligned_parts import aligned_parts
+from harness.alignment.aligned_tokens import AlignedTokens, aligned_tokens
 from harness.alignment.term_weights import TermWeights
 from harness.alignment.vocabulary import token_counts, token_sets
 from harness.cost.flops import sparse_scoring_flops, splade_flops
 from harness.embedding.ragged import Ragged
+from harness.embedding.streamed_texts import PART, StreamedTexts
 from harness.errors import BadInputError
 from harness.retrieval.candidates import rank_candidates
 from harness.retrieval.documents import document_matrix, with_literal_terms
 from harness.retrieval.inverted_index import InvertedIndex
+from harness.retrieval.posting_runs import build_postings
 from harness.retrieval.query_side import QuerySide, query_matrix
 from harness.retrieval.ranking import Ranking
 from harness.retrieval.retriever import Dependencies, SearchWork, TermMatches
@@ -49,7 +53,17 @@ class AlignedSparseRetriever:
         """See `Retriever`."""
         self._corpus = corpus
         self.prepare(corpus)
-        self._index = InvertedIndex(self.vectors(corpus), self.config.index_weights)
+        if isinstance(corpus, StreamedTexts):
+            self._index = InvertedIndex.of_files(
+                build_postings(
+                    self._streamed_vectors(corpus),
+                    corpus.folder(),
+                    vocabulary=self._head.vocabulary,
+                    weights=self.config.index_weights,
+                )
+            )
+        else:
+            self._index = InvertedIndex(self.vectors(corpus), self.config.index_weights)
 
     def prepare(self, texts: Texts) -> None:
         """See `Vectoriser`: fits the head."""
@@ -59,7 +73,7 @@ class AlignedSparseRetriever:
             drop_punctuation=self.config.drop_punctuation,
             drop_stopwords=self.config.drop_stopwords,
         )
-        self._terms = TermWeights.of(self._counts(texts))
+        self._terms = TermWeights.of_parts(self._counts(part) for part in texts.parts())
 
     def vectors(self, texts: Texts) -> sparse.csr_array:
         """See `Vectoriser`: the K aligned tokens with their weights."""
@@ -71,6 +85,26 @@ class AlignedSparseRetriever:
             literal=self._sets(texts) if self.config.scope == "literal" else None,
             device=self._encoder.backend.device,
         )
+        return self._weighted(tokens, texts)
+
+    def _streamed_vectors(self, corpus: StreamedTexts) -> Iterator[sparse.csr_array]:
+        """The same part by part, with the equal texts of all of them weighted alike."""
+        if self.config.scope == "literal":
+            yield from map(self.vectors, corpus.parts())
+            return
+        tokens = aligned_parts(
+            self._head,
+            self._head.read(corpus),
+            self.config.doc_top_k,
+            allowed=self._allowed,
+            size=PART,
+            device=self._encoder.backend.device,
+        )
+        for own, part in zip(tokens, corpus.parts(), strict=True):
+            yield self._weighted(own, part)
+
+    def _weighted(self, tokens: AlignedTokens, texts: Texts) -> sparse.csr_array:
+        """Aligned tokens of texts as their rows of the index."""
         _refuse_infinite(tokens.weights, f"retrieval.{self._name}")
         aligned = document_matrix(
             tokens,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from harness.embedding.mapped_rows import RowSource
 from harness.embedding.ragged import Ragged
 from harness.retrieval.ranking import Ranking, ranked
 
@@ -38,7 +39,7 @@ def rank_candidates(candidates: Ragged, scores: NDArray[np.float32], top_k: int)
 
 
 def dense_scores(
-    queries: NDArray[np.float32], documents: NDArray[np.float32], candidates: Ragged
+    queries: NDArray[np.float32], documents: RowSource, candidates: Ragged
 ) -> NDArray[np.float32]:
     """Dot products of each query with its candidates: float32 (total candidates,).
 
@@ -49,7 +50,8 @@ def dense_scores(
     """
     scores = np.empty(len(candidates.values), np.float32)
     for pairs, query_rows, document_rows in _pairs(candidates):
-        scores[pairs] = np.einsum("pd,pd->p", queries[query_rows], documents[document_rows])
+        rows: NDArray[np.float32] = documents[document_rows.astype(np.int64)]
+        scores[pairs] = np.einsum("pd,pd->p", queries[query_rows], rows)
     return scores
 
 

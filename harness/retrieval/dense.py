@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 from harness.alignment.equal_rows import EqualRows
 from harness.alignment.head import normalise
 from harness.cost.flops import dense_scoring_flops
+from harness.embedding.mapped_rows import write_rows
+from harness.embedding.streamed_texts import StreamedTexts
 from harness.retrieval.candidates import dense_scores, rank_candidates
 from harness.retrieval.dense_search import dense_search
 from harness.retrieval.retriever import Dependencies, SearchWork
 
 if TYPE_CHECKING:
     from harness.config import DenseConfig
+    from harness.embedding.mapped_rows import RowSource
     from harness.embedding.ragged import Ragged
     from harness.embedding.texts import Texts
     from harness.retrieval.ranking import Ranking
@@ -32,12 +35,16 @@ class DenseRetriever:
         self.similarity = model.similarity if config.similarity == "auto" else config.similarity
         self._model_normalises = model.normalize
         self._normalised = self.similarity == "cosine" or model.normalize
-        self._documents: NDArray[np.float32] = np.zeros((0, 0), np.float32)
+        self._documents: RowSource = np.zeros((0, 0), np.float32)
         self._equal = EqualRows.of(self._documents)
 
     def index(self, corpus: Texts) -> None:
-        """See `Retriever`."""
-        self._documents = self.compared(corpus)
+        """See `Retriever`; a streamed corpus becomes rows of a file."""
+        if isinstance(corpus, StreamedTexts):
+            blocks = (self.compared(part) for part in corpus.parts())
+            self._documents = write_rows(corpus.folder() / "compared", blocks)
+        else:
+            self._documents = self.compared(corpus)
         self._equal = EqualRows.of(self._documents)
 
     def tokenise(self, queries: Texts) -> None:

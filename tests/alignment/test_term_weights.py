@@ -135,3 +135,13 @@ def test_nothing_to_weigh(weighting):
     empty = TermWeights.of(counts([[], []]))
     assert empty.rows(counts([[], []]), weighting).nnz == 0
     np.testing.assert_allclose(empty.idf, math.log(3), rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 3, 10])
+def test_parts_of_a_corpus_weigh_as_the_whole(size):
+    rng = np.random.default_rng(0)
+    counts = sparse.csr_array(rng.integers(0, 3, (10, 6)).astype(np.float32))
+    parts = [counts[start : start + size] for start in range(0, 10, size)]
+    whole, summed = TermWeights.of(counts), TermWeights.of_parts(parts)
+    np.testing.assert_array_equal(summed.idf, whole.idf)
+    assert summed.mean_length == whole.mean_length == counts.sum() / 10

@@ -28,6 +28,9 @@ class FakeTexts:
     def __len__(self):
         return len(self.texts)
 
+    def parts(self):
+        yield self
+
     @property
     def literal_tokens(self):
         self.asked.append("literal_tokens")

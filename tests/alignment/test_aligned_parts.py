@@ -1,0 +1,41 @@
+"""Aligned tokens part by part against those of all texts at once."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.alignment import aligned_tokens as module
+from harness.alignment.aligned_parts import aligned_parts
+from harness.alignment.aligned_tokens import aligned_tokens
+from harness.alignment.head import MatrixReader
+from harness.embedding.mapped_rows import write_rows
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_equal_bit_for_bit(tmp_path_factory, data):
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    count, k, size = data.draw(
+        st.tuples(st.integers(1, 60), st.integers(1, 12), st.integers(1, 25))
+    )
+    embeddings = rng.standard_normal((count, 5)).astype(np.float32)
+    copies = rng.random(count) < data.draw(st.sampled_from([0.0, 0.5, 0.95]))
+    embeddings[copies] = embeddings[0]
+    matrix = rng.standard_normal((10, 5)).astype(np.float32)
+    matrix[rng.random(10) < 0.3] = 0
+    head = MatrixReader(matrix, None)
+    allowed = rng.random(10) < 0.8
+    mapped = write_rows(tmp_path_factory.mktemp("rows") / "rows", [embeddings])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_BLOCK_BYTES", data.draw(st.integers(1, 600)))
+        patch.setattr(module, "_MANY_TEXTS", data.draw(st.sampled_from([1, 1000])))
+        expected = aligned_tokens(head, embeddings, k, allowed=allowed)
+        parts = list(aligned_parts(head, mapped, k, allowed=allowed, size=size))
+    assert [len(part.ids) for part in parts] == [
+        min(size, count - start) for start in range(0, count, size)
+    ]
+    np.testing.assert_array_equal(np.concatenate([part.ids for part in parts]), expected.ids)
+    np.testing.assert_array_equal(
+        np.concatenate([part.weights for part in parts]), expected.weights
+    )
