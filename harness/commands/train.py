@@ -14,8 +14,14 @@ _SETTINGS = ("train", "output", "model", "device", "format", "debug")
 
 def train(settings: DictConfig) -> int:
     """Train, and print what was made."""
-    wanted = {name: settings[name] for name in _SETTINGS if name in settings}
-    config = parse(TrainConfig, wanted, where="")
+    from omegaconf import DictConfig, OmegaConf
+
+    # Resolved here, where all settings are: the recipe's files refer to some that no step has.
+    chosen = OmegaConf.masked_copy(settings, list(_SETTINGS))
+    for name in _SETTINGS:
+        if isinstance(settings.get(name), DictConfig):
+            chosen[name] = OmegaConf.to_container(settings[name], resolve=True)
+    config = parse(TrainConfig, chosen, where="")
 
     from pathlib import Path
 
