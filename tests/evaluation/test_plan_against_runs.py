@@ -176,7 +176,7 @@ def compare(plan_config, small, large, *, factor=None):
     shared = first.modes["aligned_sparse"]["work"].splade_flops
     lines = []
     for count, run in runs.items():
-        found = predicted(config, count, first.lengths, rates, shared)
+        found = predicted(config, count, run.lengths, rates, shared)
         dense, sparse = run.modes["dense"], run.modes["aligned_sparse"]
         held = 4 * count * model.embedder.width
         if run.shards == 1:
