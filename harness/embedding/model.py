@@ -252,6 +252,11 @@ class EmbeddingModel:
             _lower_case(tokenizer)
         return tokenizer
 
+    @property
+    def positions(self) -> int | None:
+        """How many tokens the model has positions for; None where it does not say or has none."""
+        return _positions(self.text_settings)
+
     @cached_property
     def max_length(self) -> int:
         """Longest prompt in tokens.
@@ -262,7 +267,7 @@ class EmbeddingModel:
         Raises:
             BadInputError: If none is known, or the configured one is above the model's limit.
         """
-        positions = _positions(self.text_settings)
+        positions = self.positions
         if self.config.max_length is not None:
             if positions and self.config.max_length > positions:
                 raise BadInputError(

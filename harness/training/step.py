@@ -67,6 +67,11 @@ def perform_step(
         )
         network = new_llama(config, tokenizer)
     else:
+        if model.positions is not None and config.max_length > model.positions:
+            raise BadInputError(
+                f"{name}: max_length={config.max_length} is above the {model.positions} positions "
+                "that the model has by its config.json; lower it"
+            )
         tokenizer, network = model.tokenizer, load_decoder(model)
     objective = build(config, tokenizer=tokenizer)
     if not objective.steps:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file
 
 from harness.config import ModelConfig, TrainConfig, parse, parse_component
@@ -180,6 +181,23 @@ def test_too_little_for_a_step(data, tmp_path, refusal):
     message = refusal(lambda: perform(config, None, tmp_path / "out", "cpu"))
     assert "too few for one batch" in message
     assert not (tmp_path / "out").exists()
+
+
+def test_texts_longer_than_the_model_has_positions(data, untied, tmp_path, refusal):
+    config = step("mntp", text=str(data / "text.jsonl"), max_length=65)
+    start = ModelConfig(path=str(untied))
+    message = refusal(lambda: perform(config, start, tmp_path / "out", "cpu"))
+    assert "max_length=65 is above the 64 positions" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_being_trained(data, tmp_path, refusal):
+    config = chain(data).stages["causal"]
+    (tmp_path / "out").mkdir()
+    with FileLock(tmp_path / "out" / ".lock"):
+        message = refusal(lambda: perform(config, None, tmp_path / "out", "cpu"))
+    assert "another process" in message
+    assert "choose another output" in message
 
 
 def test_a_head_that_no_loss_reads_stays_as_it_is(data, untied, tmp_path):
