@@ -12,6 +12,11 @@ REGRESS = ["regress", *TASK, *MODEL, "baselines_dir=kept"]
 INSPECT = ["inspect", "text=cat", *MODEL]
 ANALYZE = ["analyze", "tasks=folder", "tasks.path=toy", *MODEL, "store_dir=store"]
 COMPARE = ["compare", "run_a=dense", "run_b=bm25"]
+TRAIN = [
+    *("train", "train=mntp", "train.text=toy/queries.jsonl", "output=new", "device=cpu"),
+    *("model=local", "model.path=model", "train.max_length=64"),
+]
+NEW_DECODER = ["train", "train=pretrain", "train.text=toy/queries.jsonl", "output=new"]
 
 
 def replace(pattern, content):
@@ -197,6 +202,33 @@ BASELINES = {
     ),
 }
 
+QUERIES = "toy/queries.jsonl"
+TRAINING = {
+    "a line is cut": (replace(QUERIES, lambda old: old[:-9]), TRAIN, "queries.jsonl, line 4"),
+    "no text": (replace(QUERIES, '{"_id": "q1"}'), TRAIN, 'line 1: has no "text"'),
+    "an empty text": (replace(QUERIES, '{"text": "a"}\n{"text": ""}'), TRAIN, "line 2"),
+    "half a surrogate pair": (replace(QUERIES, '{"text": "\\ud800"}'), TRAIN, "line 1"),
+    "an empty file": (replace(QUERIES, ""), TRAIN, "holds no texts"),
+    "no file": (replace(QUERIES, None), TRAIN, "queries.jsonl is no file"),
+    "too little text": (replace(QUERIES, '{"text": "a"}'), NEW_DECODER, "too few"),
+    "an empty query": (
+        write("pairs.jsonl", '{"query": "", "positive": "a"}'),
+        [*TRAIN[:1], "train=contrastive", "train.pairs=pairs.jsonl", *TRAIN[3:]],
+        'line 1: "query"',
+    ),
+    "another product": (
+        write("new/training.json", '{"identity": {}}'),
+        NEW_DECODER,
+        "choose another output",
+    ),
+    "a damaged record": (write("new/training.json", "{"), NEW_DECODER, "remove new"),
+    "a damaged checkpoint": (
+        write("new/.checkpoint/state.safetensors", "none"),
+        [*NEW_DECODER, "train.max_length=8"],
+        "remove new/.checkpoint",
+    ),
+}
+
 SETTINGS = [
     (["report", "threshold=nan"], "threshold"),
     (["report", "resamples=0"], "resamples"),
@@ -237,6 +269,26 @@ SETTINGS = [
     ([*ANALYZE, "max_texts=0"], "max_texts"),
     ([*ANALYZE, "hit_k=0"], "hit_k"),
     ([*ANALYZE, "spectrum.components=0"], "components"),
+    (["train", "train=mntp", *TRAIN[5:]], "train.text"),
+    (TRAIN[:3], "model=local model.path=FOLDER"),
+    (TRAIN, "not for bert"),
+    ([*TRAIN, "train=nonsense"], "mntp"),
+    ([*TRAIN, "train.kind=nonsense"], "train.kind"),
+    ([*TRAIN, "train.mask_token=nonsense"], "train.mask_token"),
+    ([*TRAIN, "train.mask_probability=1"], "mask_probability"),
+    ([*TRAIN, "train.max_length=65"], "64 positions"),
+    ([*TRAIN, "train.epochs=0"], "epochs"),
+    ([*TRAIN, "train.dtype=float16"], "dtype"),
+    ([*TRAIN, "train.text=/nowhere"], "/nowhere"),
+    ([*TRAIN, "model.path=/nowhere"], "/nowhere"),
+    ([*TRAIN, "device=tpu"], "device='tpu' is unknown"),
+    ([*TRAIN, "output=''"], "output"),
+    ([*TRAIN, "format=papyrus"], "json"),
+    ([*NEW_DECODER, "train.heads=3"], "heads"),
+    ([*NEW_DECODER, "train.vocabulary=9"], "vocabulary"),
+    ([*NEW_DECODER, "train.attention=bidirectional"], "attention"),
+    ([*NEW_DECODER, "train.max_length=8", "output=toy/corpus.jsonl"], "output=toy/corpus.jsonl"),
+    ([*NEW_DECODER, "train.max_length=8", "output=toy/corpus.jsonl/x"], "output=toy/corpus"),
     ([*RUN, "tasks.path=toy", "tasks.max_documents=1"], "max_documents"),
     ([*RUN, "published=/nowhere"], "/nowhere"),
     ([*RUN, "head.regularisation=nan"], "regularisation"),

@@ -22,6 +22,7 @@ from tests.bad_inputs import (
     RESULTS,
     RUN,
     SETTINGS,
+    TRAINING,
 )
 from tests.evaluation.conftest import write_folder
 
@@ -72,11 +73,11 @@ def refused(prepared, tmp_path, monkeypatch, capfd):
 
 
 def content(root):
-    """All files but the records of runs, which tell of a refusal too once something is finished."""
+    """All files but locks and records of runs, which tell of refusals once anything is finished."""
     return {
         path: path.read_bytes()
         for path in sorted(root.rglob("*"))
-        if path.is_file() and path.parent.name != "runs"
+        if path.is_file() and path.parent.name != "runs" and path.name != ".lock"
     }
 
 
@@ -110,6 +111,12 @@ def test_result_files(refused, fault):
 def test_baselines(refused, fault):
     prepare, says = BASELINES[fault]
     assert says in refused(REGRESS, prepare)
+
+
+@pytest.mark.parametrize("fault", TRAINING)
+def test_training(refused, fault):
+    prepare, command, says = TRAINING[fault]
+    assert says in refused(command, prepare)
 
 
 @pytest.mark.parametrize(("command", "says"), SETTINGS, ids=[" ".join(c) for c, _ in SETTINGS])

@@ -28,6 +28,7 @@ from harness.config import (
     parse_component,
 )
 from harness.config.evaluation import TASK_TYPES
+from harness.config.training import StepConfig
 
 CONF = Path(__file__).parent.parent / "conf"
 MAINS = sorted(file.stem for file in CONF.glob("*.yaml") if file.stem != "hydra_settings")
@@ -156,6 +157,34 @@ BAD = [
     ("backend", "vllm", {"gpu_memory_utilization": 0}, "backend.gpu_memory_utilization"),
     ("backend", "vllm", {"max_model_len": 1}, "backend.max_model_len"),
     ("backend", "vllm", {"enforce_eager": "often"}, "backend.enforce_eager"),
+    ("train", "pretrain", {}, "train.text"),
+    ("train", "pretrain", {"text": "x", "heads": 3}, "heads=3"),
+    ("train", "pretrain", {"text": "x", "heads": 256}, "heads=256"),
+    ("train", "pretrain", {"text": "x", "vocabulary": 260}, "train.vocabulary"),
+    ("train", "pretrain", {"text": "x", "max_length": 513}, "train.max_length"),
+    ("train", "pretrain", {"text": "x", "lora_rank": 1}, "train.lora_rank"),
+    ("train", "pretrain", {"text": "x", "attention": "bidirectional"}, "train.attention"),
+    ("train", "mntp", {"text": "x", "mask_probability": 0}, "train.mask_probability"),
+    ("train", "mntp", {"text": "x", "attention": "both"}, "train.attention"),
+    ("train", "mntp", {"text": "x", "learning_rate": 0}, "train.learning_rate"),
+    ("train", "mntp", {"text": "x", "epochs": "nan"}, "train.epochs"),
+    ("train", "mntp", {"text": "x", "warmup": 1}, "train.warmup"),
+    ("train", "mntp", {"text": "x", "held_out": 1}, "train.held_out"),
+    ("train", "mntp", {"text": "x", "clip": 0}, "train.clip"),
+    ("train", "mntp", {"text": "x", "lora_rank": -1}, "train.lora_rank"),
+    ("train", "mntp", {"text": "x", "batch_tokens": 7}, "train.batch_tokens"),
+    ("train", "mntp", {"text": "x", "validate_every": 0}, "train.validate_every"),
+    ("train", "mntp", {"text": "x", "checkpoint_seconds": -1}, "train.checkpoint_seconds"),
+    ("train", "mntp", {"text": "x", "dtype": "float16"}, "train.dtype"),
+    ("train", "mntp", {"text": "x", "save_dtype": "int8"}, "train.save_dtype"),
+    ("train", "simcse", {"text": "x", "dropout": 0}, "train.dropout"),
+    ("train", "simcse", {"text": "x", "temperature": 0}, "train.temperature"),
+    ("train", "simcse", {"text": "x", "batch_size": 1}, "train.batch_size"),
+    ("train", "contrastive", {"pairs": "x", "pooling": "max"}, "train.pooling"),
+    ("train", "contrastive", {"pairs": "x", "negatives": -1}, "train.negatives"),
+    ("train", "contrastive", {"pairs": "x", "query_max_length": 3}, "train.query_max_length"),
+    ("train", "contrastive", {"pairs": "x", "chunk_tokens": 0}, "train.chunk_tokens"),
+    ("train", "stages", {"stages": {}}, "train.stages"),
 ]
 
 
@@ -201,7 +230,7 @@ class TestComponents:
     def test_implementation_can_be_imported(self, group, kind, cls):
         module, name = cls.implementation.split(":")
         found = getattr(importlib.import_module(module), name)
-        assert callable(found) if kind == "auto" else isinstance(found, type)
+        assert callable(found) if kind in ("auto", "stages") else isinstance(found, type)
         assert next(f for f in dataclasses.fields(cls) if f.name == "kind").default == kind
 
     def test_every_field_is_documented(self):
@@ -340,7 +369,12 @@ def composed(main, *overrides):
 
 def parsed(main, *overrides):
     cls = getattr(harness.config, f"{main.capitalize()}Config")
-    return parse(cls, composed(main, *overrides), where="")
+    if main != "train":
+        return parse(cls, composed(main, *overrides), where="")
+    # What a model's file sets beside the model is of no use there; Hydra names the output.
+    settings = OmegaConf.to_container(composed(main, *overrides, "output=x"), resolve=True)
+    names = {field.name for field in dataclasses.fields(cls)} & set(settings)
+    return parse(cls, {name: settings[name] for name in names}, where="")
 
 
 def groups(main):
@@ -355,6 +389,7 @@ def groups(main):
 # An experiment that is of one command alone.
 OTHERS = [("run", "aligned_study")]
 NEEDS = {("transform", "pc1"): ["transform.weight=1"]}
+NEEDS |= {("train", step): ["model=local"] for step in ("mntp", "simcse", "contrastive")}
 
 OPTIONS = [
     (main, group, file.stem)
@@ -391,7 +426,7 @@ class TestFiles:
     def test_component_files_state_every_setting_with_its_default(self):
         skip = {"name", "path"}  # ??? or null, by file
         for group, kinds in _COMPONENTS.items():
-            if group in ("model", "instruction"):
+            if group in ("model", "instruction", "train"):
                 continue
             for kind, cls in kinds.items():
                 if kind == "pc1":  # wants one of two settings, so it has no default as a whole
@@ -405,6 +440,18 @@ class TestFiles:
                 assert {k: v for k, v in settings.items() if k not in skip} == {
                     k: v for k, v in default.items() if k not in skip
                 }
+
+    @pytest.mark.parametrize("kind", ["pretrain", "mntp", "simcse", "contrastive"])
+    def test_training_files_state_defaults(self, kind):
+        cls = _COMPONENTS["train"][kind]
+        data = "pairs" if kind == "contrastive" else "text"
+        default = dataclasses.asdict(cls(**{data: "x"}))
+        stated = OmegaConf.load(CONF / "train" / f"{kind}.yaml")
+        assert OmegaConf.is_missing(stated, data)
+        del stated[data]
+        assert dict(stated) == {name: default[name] for name in stated}
+        own = set(default) - {field.name for field in dataclasses.fields(StepConfig)} - {data}
+        assert own <= set(stated)
 
     def test_run_states_every_setting_with_its_default(self):
         config = composed("run")
