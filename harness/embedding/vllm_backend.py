@@ -39,8 +39,9 @@ Batch = tuple[NDArray[np.int64], NDArray[np.float32], int]
 _TOKENS_AT_ONCE = {"cpu": 16_384}
 _TOKENS_AT_ONCE_ELSEWHERE = 131_072
 _STATES_AT_ONCE = 32_768  # where every token's state is handed over
-_LEAST_CACHE = 1 << 30  # bytes of keys and values on a CPU
-_PROMPTS_CACHED = 8  # of the longest length
+# Keys and values are kept of the prompts under way: 256, each a block of 128 tokens or more.
+_TOKENS_CACHED = 32_768
+_CACHE_UNSAID = 1 << 30  # bytes, where config.json does not say how large they are
 
 
 class VllmBackend:
@@ -77,9 +78,10 @@ class VllmBackend:
         self._model = model
         self._pooling = pooling
         self._memory = memory
-        self._kind = rules.pooling_type(pooling.config)
-        rules.check_model(model)
-        self._overrides = rules.overrides(model)
+        if model is not None:  # else device and dtype are all that is asked for
+            self._kind = rules.pooling_type(pooling.config)
+            rules.check_model(model)
+            self._overrides = rules.overrides(model)
 
     @cached_property
     def device(self) -> str:
@@ -213,8 +215,9 @@ class VllmBackend:
         }
         if on_cpu and not os.environ.get("VLLM_CPU_KVCACHE_SPACE"):
             item = 4 if self.dtype == "float32" else 2
-            needed = rules.cache_bytes(self._model, _PROMPTS_CACHED * longest, item=item)
-            options["kv_cache_memory_bytes"] = max(_LEAST_CACHE, needed or 0)
+            tokens = _TOKENS_CACHED + 2 * longest
+            needed = rules.cache_bytes(self._model, tokens, item=item, width=wider)
+            options["kv_cache_memory_bytes"] = needed or _CACHE_UNSAID
         return options
 
     @cached_property

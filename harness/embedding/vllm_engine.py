@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import itertools
 import multiprocessing
@@ -41,6 +42,7 @@ _SECONDS_TO_END = 10.0
 
 _NUMBERS = itertools.count()
 _RUNNING: set[int] = set()  # engines of this process
+_ENDED: list[Any] = []
 
 
 class Engine(Protocol):
@@ -96,6 +98,7 @@ class LocalEngine:
         from vllm import LLM
         from vllm.config import PoolerConfig
 
+        gc.collect()  # engines that nobody holds any more make room
         self._task: Any = "token_embed" if pooling == "ALL" else "embed"
         kinds: Any = {"task": self._task, "pooling_type": pooling, "use_activation": False}
         try:
@@ -137,12 +140,19 @@ def _without_llvmlite() -> Iterator[None]:
 
 
 def _let_go(number: int, llm: Any) -> None:
-    """End an engine; only the last one may take along what all engines of a process share."""
+    """End an engine; what all engines of a process share goes with the last of them.
+
+    vLLM takes it along with any engine, so those that end before the last are kept until then.
+    """
     _RUNNING.discard(number)
-    if not _RUNNING:
+    _ENDED.append(llm)
+    if _RUNNING:
+        return
+    for ended in _ENDED:
         with suppress(Exception):
-            llm.llm_engine.engine_core.shutdown()
-        _forget_groups()
+            ended.llm_engine.engine_core.shutdown()
+    _ENDED.clear()
+    _forget_groups()
 
 
 def _forget_groups() -> None:

@@ -150,16 +150,19 @@ def is_proven(model: EmbeddingModel, *, dtype: str, device: str, release: str) -
     )
 
 
-def cache_bytes(model: EmbeddingModel, tokens: int, *, item: int) -> int | None:
+def cache_bytes(
+    model: EmbeddingModel, tokens: int, *, item: int, width: int | None = None
+) -> int | None:
     """Bytes of the keys and values of so many tokens; None where `config.json` does not say.
 
     Args:
         model: The model.
         tokens: How many.
         item: Bytes of a number.
+        width: Of the heads; the model's own when None.
     """
     text = model.text_settings
-    width, layers = head_width(text), text.get("num_hidden_layers")
+    width, layers = width or head_width(text), text.get("num_hidden_layers")
     heads = text.get("num_key_value_heads") or text.get("num_attention_heads")
     if width is None or not isinstance(layers, int) or not isinstance(heads, int):
         return None

@@ -170,3 +170,8 @@ class TestReplicas:
     def test_one_that_dies(self, refusal):
         replicas = Replicas(Dying, count=1, devices=["0"])
         assert "ended without a word" in refusal(lambda: replicas.run([[1]]))
+
+
+def test_device_and_dtype_need_no_model():
+    backend = VllmBackend(VllmBackendConfig(dtype="bfloat16"), model=None, pooling=None)
+    assert (backend.device, backend.dtype) == ("cpu", "bfloat16")

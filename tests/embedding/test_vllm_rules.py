@@ -207,5 +207,6 @@ class TestProof:
 def test_bytes_of_keys_and_values(model):
     # 2 (keys, values) · 3 layers · 2 heads · 32 wide · 4 bytes · 10 tokens
     assert rules.cache_bytes(model(), 10, item=4) == 15_360
+    assert rules.cache_bytes(model(), 10, item=4, width=64) == 30_720
     assert rules.cache_bytes(model(without=("num_key_value_heads",)), 10, item=2) == 15_360
     assert rules.cache_bytes(model(without=("num_hidden_layers",)), 10, item=4) is None

@@ -3,6 +3,10 @@
 import dataclasses
 from pathlib import Path
 
+import torch
+import transformers
+from peft import LoraConfig, get_peft_model
+
 from tests.embedding.tiny import ARCHITECTURES, HEADS, Architecture, write_model
 
 HEAD_DIM = 32
@@ -29,6 +33,7 @@ WIDE = {
     "mistral_sliding": widened(ARCHITECTURES["mistral"]),
     "qwen2": widened(ARCHITECTURES["qwen2"]),
     "qwen3": widened(ARCHITECTURES["qwen3"]),
+    "bert": widened(ARCHITECTURES["bert"]),
 }
 
 
@@ -38,3 +43,18 @@ def wide_folder(root: Path, name: str) -> Path:
     if not folder.is_dir():
         write_model(folder, WIDE[name])
     return folder
+
+
+def write_adapter(folder: Path, base: Path, *, seed: int) -> None:
+    """Write a random LoRA adapter for a model, with PEFT itself."""
+    state = torch.random.get_rng_state()
+    torch.manual_seed(seed)
+    network = transformers.AutoModel.from_pretrained(base, dtype=torch.float32)
+    layers = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    peft = get_peft_model(network, LoraConfig(r=4, lora_alpha=8, target_modules=layers))
+    with torch.no_grad():
+        for name, parameter in peft.named_parameters():
+            if "lora_" in name:
+                parameter.normal_(std=0.2)
+    peft.save_pretrained(folder)
+    torch.random.set_rng_state(state)
