@@ -41,6 +41,9 @@ class TasksConfig:
         path: Folders of one's own, see `local_task`: one, or a list.
         split: The split of these folders.
         empty_text: `refuse` stops at an empty text in a folder, `keep` goes on.
+        stream_mib: A folder's corpus of so many MiB or more is read as a stream and stays on disk,
+            with its embeddings and indexes; 0 for all of them, null for none. No score depends on
+            it.
         types: Only tasks of these types, as mteb names them; upper and lower case are alike.
         languages: Only these languages, ISO 639-3 with or without a script (`eng`, `eng-Latn`):
             a multilingual task keeps the subsets that are wholly in them, any other task stays if
@@ -58,6 +61,7 @@ class TasksConfig:
     path: Any = None
     split: str = "test"
     empty_text: str = "refuse"
+    stream_mib: int | None = 1024
     types: list[str] = field(default_factory=list)
     languages: list[str] = field(default_factory=list)
     eval_splits: list[str] = field(default_factory=list)
@@ -68,6 +72,7 @@ class TasksConfig:
     def __post_init__(self) -> None:
         """Validate."""
         one_of("empty_text", self.empty_text, ("refuse", "keep"))
+        at_least("stream_mib", self.stream_mib, 0)
         require(self.path != [], "path is empty; give a folder, or leave it out")
         if self.path is None:
             self.path = []

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from harness.errors import BadInputError
 from harness.evaluation.digests import announce, damaged, settle
@@ -37,7 +38,7 @@ from harness.evaluation.metrics import (
 from harness.files import file_name, read_json, remove_leftovers, write_atomically, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from harness.evaluation.evaluators import Evaluated, Ranked
     from harness.evaluation.task_texts import Place
@@ -240,14 +241,22 @@ def _write_ranked(details: Path, ranked: Mapping[Place, Ranked]) -> None:
 def _ranking_table(split: str, subset: str, part: Ranked) -> pa.Table:
     found = part.ranking.documents >= 0
     query, rank = np.nonzero(found)
-    documents = pa.array(part.ranking.documents[found], pa.int32())
     return pa.table(
         {
             **place_columns(split, subset, query.astype(np.int32), part.queries.ids),
             "rank": pa.array(rank.astype(np.int32) + 1),
-            "document_id": pa.DictionaryArray.from_arrays(
-                documents, pa.array(list(part.corpus.ids), pa.string())
-            ),
+            "document_id": _named(part.ranking.documents[found], part.corpus.ids),
             "score": pa.array(part.ranking.scores[found]),
         }
     )
+
+
+def _named(rows: NDArray[np.int32], ids: Sequence[str]) -> pa.DictionaryArray:
+    """Documents by their ids, of which only those are read that were found."""
+    if isinstance(ids, list):
+        return pa.DictionaryArray.from_arrays(
+            pa.array(rows, pa.int32()), pa.array(ids, pa.string())
+        )
+    distinct, places = np.unique(rows, return_inverse=True)
+    names = pa.array([ids[row] for row in distinct.tolist()], pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(places.astype(np.int32)), names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from harness.embedding.streamed_texts import StreamedTexts
 from harness.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -35,6 +36,12 @@ class TaskTexts:
         """
         if made := self._made.get((place, "document")):
             return made[0]
+        if hasattr(rows, "sorted_texts"):  # a corpus on disk
+            streamed = StreamedTexts(
+                rows.sorted_ids, rows.sorted_texts, side="document", encoder=self._encoder
+            )
+            self._made[place, "document"] = [streamed]
+            return streamed
         titles = rows["title"] if "title" in rows.column_names else [""] * len(rows)
         texts = [joined(title, text) for title, text in zip(titles, rows["text"], strict=True)]
         pairs = sorted(zip(rows["id"], texts, strict=True))

@@ -6,7 +6,7 @@ fault and the remedy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -33,6 +33,7 @@ from harness.evaluation.tasks.settings import (
     read_settings,
     refuse_useless_knobs,
 )
+from harness.evaluation.tasks.streamed import StreamedCorpus
 from harness.evaluation.tasks.typed.task import typed_task
 
 if TYPE_CHECKING:
@@ -44,7 +45,12 @@ _Entry = TypeVar("_Entry", _Document, _Query)
 
 
 def local_task(
-    folder: Path, *, split: str = "test", empty_text: Literal["refuse", "keep"] = "refuse"
+    folder: Path,
+    *,
+    split: str = "test",
+    empty_text: Literal["refuse", "keep"] = "refuse",
+    stream: Path | None = None,
+    stream_bytes: int = 0,
 ) -> AbsTask:
     """Read a folder as an mteb task of the type that its files show.
 
@@ -55,6 +61,8 @@ def local_task(
         folder: The folder; its own name becomes the task's name.
         split: Which split to evaluate.
         empty_text: Whether blank texts are refused or kept.
+        stream: A folder where large corpora lie while they are worked on; None keeps all in memory.
+        stream_bytes: How large a `corpus.jsonl` is that counts as large.
 
     Returns:
         A loaded task whose revision is the content hash.
@@ -63,15 +71,22 @@ def local_task(
         BadInputError: If the folder, a file or a line is bad.
     """
     require_folder(folder)
-    files = (find_json_lines(folder, name) for name in ("corpus.jsonl", "queries.jsonl"))
+    files = [find_json_lines(folder, name) for name in ("corpus.jsonl", "queries.jsonl")]
     if any(files) or (folder / "qrels").is_dir():
-        return folder_task(folder, split=split, empty_text=empty_text)
+        large = files[0] is not None and files[0].stat().st_size >= stream_bytes
+        return folder_task(
+            folder, split=split, empty_text=empty_text, stream=stream if large else None
+        )
     task: AbsTask = typed_task(folder, split=split, empty_text=empty_text)
     return task
 
 
 def folder_task(
-    folder: Path, *, split: str = "test", empty_text: Literal["refuse", "keep"] = "refuse"
+    folder: Path,
+    *,
+    split: str = "test",
+    empty_text: Literal["refuse", "keep"] = "refuse",
+    stream: Path | None = None,
 ) -> AbsTaskRetrieval:
     """Read a BEIR folder as an mteb task, see `read_collection`.
 
@@ -84,6 +99,7 @@ def folder_task(
         folder: The folder; its own name becomes the task's name.
         split: Which `qrels/{split}.tsv` to judge by.
         empty_text: Whether blank documents and queries are refused or kept.
+        stream: See `read_collection`.
 
     Returns:
         A loaded task whose revision is the content hash.
@@ -91,7 +107,7 @@ def folder_task(
     Raises:
         BadInputError: If the folder, a file or a line is bad.
     """
-    collection = read_collection(folder, split=split, empty_text=empty_text)
+    collection = read_collection(folder, split=split, empty_text=empty_text, stream=stream)
     name, settings = own_name(folder), read_settings(folder)
     _check_settings(folder, settings, collection.task_type)
     evaluation = evaluation_of(
@@ -114,7 +130,11 @@ def folder_task(
 
 
 def read_collection(
-    folder: Path, *, split: str = "test", empty_text: Literal["refuse", "keep"] = "refuse"
+    folder: Path,
+    *,
+    split: str = "test",
+    empty_text: Literal["refuse", "keep"] = "refuse",
+    stream: Path | None = None,
 ) -> Collection:
     """Read a BEIR folder line by line.
 
@@ -133,6 +153,7 @@ def read_collection(
         split: Which qrels file to read.
         empty_text: Whether documents without title and text, and judged queries without text, are
             refused or kept.
+        stream: A folder where the documents lie instead of in memory, while the collection is used.
 
     Returns:
         The collection, documents and queries in file order.
@@ -143,23 +164,28 @@ def read_collection(
     require_folder(folder)
     corpus_file, queries_file, qrels_file = _collection_files(folder, split)
     refuse_empty = empty_text == "refuse"
-    documents = _read_entries(corpus_file, "document", _document, refuse_empty=refuse_empty)
+    documents: dict[str, _Document] | StreamedCorpus
+    if stream is None:
+        documents = _read_entries(corpus_file, "document", _document, refuse_empty=refuse_empty)
+    else:
+        documents = _streamed(corpus_file, stream, refuse_empty=refuse_empty)
     # Unjudged queries are dropped, so that it does no harm when one of them is blank.
     queries = _read_entries(queries_file, "query", _query, refuse_empty=False)
-    qrels = read_qrels(qrels_file, documents, queries)
+    ids: Container[str] = documents if isinstance(documents, dict) else documents.ids
+    qrels = read_qrels(qrels_file, ids, queries)
     judged = [query for query in queries.values() if query[0] in qrels]
     for query, words, _ in judged:
         if refuse_empty and not words.strip():
             raise bad(queries_file, _empty("query", query), _line_of(queries_file, _query, query))
     return Collection(
-        documents=tuple(documents.values()),
+        documents=tuple(documents.values()) if isinstance(documents, dict) else documents,
         queries=tuple((query, words) for query, words, _ in judged),
         qrels=qrels,
         instructions={query: own for query, _, own in judged if own is not None},
         top_ranked=read_candidates(
             folder,
             split,
-            documents=documents,
+            documents=ids,
             queries=queries,
             judged=[query for query, _, _ in judged],
         ),
@@ -205,6 +231,25 @@ def _json_lines_file(folder: Path, name: str) -> Path:
     return found
 
 
+def _streamed(path: Path, scratch: Path, *, refuse_empty: bool) -> StreamedCorpus:
+    """The documents of a file on disk; faults are those of `_read_entries`."""
+
+    def entries() -> Iterator[_Document]:
+        for number, entry in parsed(path, _document):
+            if refuse_empty and not any(part and part.strip() for part in entry[1:]):
+                raise bad(path, _empty("document", entry[0]), number)
+            yield entry
+
+    documents = StreamedCorpus(entries(), scratch)
+    if (twice := documents.repeated()) is not None:
+        numbers = (number for number, entry in parsed(path, _document) if entry[0] == twice)
+        first, second = next(numbers), next(numbers)
+        raise bad(path, _given_already("document", twice, first), second)
+    if not documents:
+        raise bad(path, _no_entries("document"))
+    return documents
+
+
 def _read_entries(
     path: Path,
     kind: Literal["document", "query"],
@@ -218,13 +263,12 @@ def _read_entries(
         if identifier in entries:
             # Keeping line numbers would always cost memory; reading again costs time at a fault.
             first = _line_of(path, parse, identifier)
-            fault = f"{kind} id {shown(identifier)} was given on line {first} already"
-            raise bad(path, f"{fault}; remove one of the lines", number)
+            raise bad(path, _given_already(kind, identifier, first), number)
         if refuse_empty and not any(part and part.strip() for part in entry[1:]):
             raise bad(path, _empty(kind, identifier), number)
         entries[identifier] = entry
     if not entries:
-        raise bad(path, f'holds no {kind}; add lines such as {{"_id": "1", "text": "…"}}')
+        raise bad(path, _no_entries(kind))
     return entries
 
 
@@ -255,6 +299,15 @@ def _identifier(record: dict[str, Any]) -> str:
     if not identifier:
         raise FaultError('"_id" is empty; give every line an id of its own')
     return identifier
+
+
+def _given_already(kind: str, identifier: str, first: int) -> str:
+    fault = f"{kind} id {shown(identifier)} was given on line {first} already"
+    return f"{fault}; remove one of the lines"
+
+
+def _no_entries(kind: str) -> str:
+    return f'holds no {kind}; add lines such as {{"_id": "1", "text": "…"}}'
 
 
 def _empty(kind: str, identifier: str) -> str:

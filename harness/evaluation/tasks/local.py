@@ -11,6 +11,8 @@ from datasets import Dataset
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 from mteb.abstasks.task_metadata import MetadataDatasetDict, TaskMetadata
 
+from harness.evaluation.tasks.streamed import StreamedCorpus
+
 _LOCAL = "local/"
 
 
@@ -169,7 +171,10 @@ def is_local(task: Any) -> bool:
 
 
 def _split_data(collection: Collection) -> Any:
-    ids, titles, texts = zip(*collection.documents, strict=True)
+    documents = collection.documents
+    if not isinstance(documents, StreamedCorpus):
+        ids, titles, texts = zip(*documents, strict=True)
+        documents = Dataset.from_dict({"id": ids, "title": titles, "text": texts})
     query_ids, query_texts = zip(*collection.queries, strict=True)
     queries = Dataset.from_dict({"id": query_ids, "text": query_texts})
     if collection.instructions:
@@ -177,7 +182,7 @@ def _split_data(collection: Collection) -> Any:
         queries = queries.add_column("instruction", instructions)
     ranked = collection.top_ranked
     return {
-        "corpus": Dataset.from_dict({"id": ids, "title": titles, "text": texts}),
+        "corpus": documents,
         "queries": queries,
         "relevant_docs": {query: dict(grades) for query, grades in collection.qrels.items()},
         "top_ranked": None if ranked is None else {q: list(ids) for q, ids in ranked.items()},

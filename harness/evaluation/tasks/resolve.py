@@ -49,6 +49,8 @@ def resolve_tasks(config: TasksConfig, *, cache_dir: Path) -> list[AbsTask]:
             Path(folder).expanduser(),
             split=config.split,
             empty_text="keep" if config.empty_text == "keep" else "refuse",
+            stream=None if config.stream_mib is None else cache_dir,
+            stream_bytes=(config.stream_mib or 0) << 20,
         )
         for folder in config.path
     ]
