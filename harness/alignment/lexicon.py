@@ -93,9 +93,10 @@ class WordLexicon:
     def of(cls, corpus: Texts, *, stemmer: str | None, min_documents: int = 1) -> WordLexicon:
         """The words that at least `min_documents` documents hold."""
         frequency: dict[str, int] = {}
-        for words in words_of(corpus, stemmer):
-            for word in set(words):
-                frequency[word] = frequency.get(word, 0) + 1
+        for part in corpus.parts():
+            for words in words_of(part, stemmer):
+                for word in set(words):
+                    frequency[word] = frequency.get(word, 0) + 1
         kept = sorted(word for word, count in frequency.items() if count >= min_documents)
         return cls(kept, stemmer=stemmer)
 

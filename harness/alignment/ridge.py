@@ -23,9 +23,8 @@ from safetensors.numpy import save_file
 from harness.alignment.head import FitRecord, normalise
 from harness.alignment.lexicon import Lexicon, TokenLexicon, WordLexicon, stemmed
 from harness.alignment.regularisation import regularisation_losses
-from harness.alignment.ridge_fit import RidgeSums, ridge_targets
+from harness.alignment.ridge_parts import CorpusParts
 from harness.alignment.transforms import NoTransform
-from harness.alignment.vocabulary import token_counts
 from harness.config import NoTransformConfig, identity
 from harness.cost.flops import head_flops
 from harness.embedding.store import space_hash
@@ -154,8 +153,6 @@ class RidgeHead:
         self, corpus: Texts, *, plain: bool
     ) -> tuple[NDArray[np.float32], list[str] | None, FitRecord]:
         """Weights, the words that they belong to unless to tokens, and what it took."""
-        vectors = self.read(corpus)
-        inputs = normalise(vectors) if plain else self.project(vectors)
         words = None
         lexicon = self.lexicon
         if self.config.unit == "word":
@@ -168,29 +165,23 @@ class RidgeHead:
                     "on; lower head.min_documents, or use head.unit=token"
                 )
             lexicon = words
-        tokens = lexicon.literal(corpus)
+        corpus_parts = CorpusParts(
+            corpus, lexicon, read=self.read, project=normalise if plain else self.project
+        )
         started = time.perf_counter()
         allowed = lexicon.allowed(
             drop_special=True,
             drop_punctuation=False,
             drop_stopwords=self.config.drop_stopwords,
         )
-        counts = token_counts(tokens, allowed)
-        if self.config.min_documents > 1:
-            frequency = np.bincount(counts.indices, minlength=counts.shape[1])
-            counts = token_counts(tokens, allowed & (frequency >= self.config.min_documents))
-        targets = ridge_targets(counts, self.config.target)
-        vocabulary = targets.shape[1]
-        learned = np.flatnonzero(
-            np.bincount(targets.indices)
-        )  # a term that no document holds has the weight 0
-        targets = targets[:, learned]
-        sums = RidgeSums.of(inputs, targets)
+        corpus_parts.weigh(allowed, self.config.target, self.config.min_documents)
+        vocabulary, learned = len(allowed), corpus_parts.learned
+        sums = corpus_parts.sums()
         strength = self.config.regularisation
         choice: dict[str, Any] = {}
         if isinstance(strength, str):
             losses = regularisation_losses(
-                sums, inputs, targets, criterion=strength, seed=self.config.seed
+                sums, *corpus_parts.rows_of(), criterion=strength, seed=self.config.seed
             )
             choice = {
                 "criterion": strength,
@@ -206,7 +197,7 @@ class RidgeHead:
             documents=len(corpus),
             width=len(weights),
             nonzeros=sums.nonzeros,
-            vocabulary=targets.shape[1],
+            vocabulary=len(learned),
             seconds=time.perf_counter() - started,
             regularisation=float(strength),
             chosen=bool(choice),
@@ -235,7 +226,10 @@ class RidgeHead:
 
 
 def _digest(corpus: Texts) -> str:
-    return hashlib.sha256(b"".join(corpus.keys)).hexdigest()
+    digest = hashlib.sha256()
+    for part in corpus.parts():
+        digest.update(b"".join(part.keys))
+    return digest.hexdigest()
 
 
 def _write(

@@ -7,6 +7,7 @@ are torch's: NumPy's threads would fight the model's.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -47,16 +48,36 @@ class RidgeSums:
             embeddings: float32 (n, d), as they enter X.
             targets: Y, sparse (n, V).
         """
-        count, width = embeddings.shape
+        return cls.of_parts([(embeddings, targets)], embeddings.shape[1], targets.shape[1])
+
+    @classmethod
+    def of_parts(
+        cls,
+        parts: Iterable[tuple[NDArray[np.float32], sparse.csr_array]],
+        width: int,
+        vocabulary: int,
+    ) -> RidgeSums:
+        """Sum over documents that come in parts; see `of`.
+
+        Args:
+            parts: Embeddings (n, d) and targets (n, V). Where all parts but the last have a
+                multiple of 8192 rows, sums are those of all documents at once, bit for bit.
+            width: d.
+            vocabulary: V.
+        """
         gram = np.zeros((width + 1, width + 1))
-        moments = np.zeros((targets.shape[1], width + 1))
-        for start in range(0, count, _BLOCK):
-            x = design(embeddings[start : start + _BLOCK])
-            gram += product(x.T, x)
-            # By rows of Yᵀ: each is summed up where it lies, not all of them document by document.
-            moments += targets[start : start + _BLOCK].T.tocsr() @ x
-        energy = float(np.square(targets.data, dtype=np.float64).sum())
-        return cls(gram, moments, energy, count, int(targets.nnz))
+        moments = np.zeros((vocabulary, width + 1))
+        energy, documents, nonzeros = 0.0, 0, 0
+        for embeddings, targets in parts:
+            for start in range(0, len(embeddings), _BLOCK):
+                x = design(embeddings[start : start + _BLOCK])
+                gram += product(x.T, x)
+                # By rows of Yᵀ: each is summed up where it lies, not all of them one by one.
+                moments += targets[start : start + _BLOCK].T.tocsr() @ x
+            energy += float(np.square(targets.data, dtype=np.float64).sum())
+            documents += len(embeddings)
+            nonzeros += int(targets.nnz)
+        return cls(gram, moments, energy, documents, nonzeros)
 
     def __add__(self, other: RidgeSums) -> RidgeSums:
         """The sums over both sets of documents."""

@@ -41,6 +41,9 @@ class FakeTokenizer:
 class FakeTexts:
     """What a head sees of a corpus."""
 
+    def parts(self):
+        yield self
+
     def __init__(self, tokens, embeddings, **space):
         self.literal_tokens = Ragged.from_rows(tokens)
         self.embeddings = self.pooled = np.asarray(embeddings, np.float32)

@@ -27,6 +27,9 @@ class Corpus:
         self.computed = []
         self._derived = {}
 
+    def parts(self):
+        yield self
+
     def derived(self, key, compute):
         if key not in self._derived:
             self.computed.append(key)

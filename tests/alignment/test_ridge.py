@@ -314,6 +314,9 @@ class Words:
         rows = [words_in(text) for text in self.texts]
         return Ragged.from_rows([[TOKENS_OF_WORDS.index(word) for word in row] for row in rows])
 
+    def parts(self):
+        yield self
+
     def derived(self, key, compute):
         if key not in self._derived:
             self._derived[key] = compute()

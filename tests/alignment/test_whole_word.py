@@ -75,6 +75,9 @@ class Corpus:
     def __len__(self):
         return len(self.texts)
 
+    def parts(self):
+        yield self
+
     def derived(self, key, compute):
         if key not in self._derived:
             self._derived[key] = compute()

@@ -1,14 +1,19 @@
 """A corpus read from disk part by part against the same one in memory, with a tiny real model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from harness.alignment import regularisation as regularisation_module
+from harness.alignment import ridge_fit
 from harness.config import (
     AlignedSparseConfig,
     DenseConfig,
     InstructionConfig,
     MeanPoolingConfig,
     ModelConfig,
+    RidgeHeadConfig,
     TiedHeadConfig,
     TransformersBackendConfig,
     build,
@@ -112,6 +117,27 @@ def test_rankings_are_those_in_memory(encoder, corpora, config, streamed_first):
     np.testing.assert_array_equal(reranked.documents, plain_reranked.documents)
     np.testing.assert_array_equal(reranked.scores, plain_reranked.scores)
     assert work == plain_work
+
+
+@pytest.mark.parametrize("unit", ["word", "token"])
+@pytest.mark.parametrize("regularisation", [1.0, "self_retrieval"])
+def test_a_head_that_learns_from_the_corpus_learns_the_same(
+    encoder, corpora, monkeypatch, unit, regularisation
+):
+    monkeypatch.setattr(ridge_fit, "_BLOCK", 8)
+    monkeypatch.setattr(regularisation_module, "_SAMPLE", 30)
+    config = RidgeHeadConfig(unit=unit, regularisation=regularisation, min_documents=2)
+    heads = []
+    for number, corpus in enumerate(corpora):
+        encoder.store_dir = encoder.store_dir.parent / f"store{number}"  # neither reads the other's
+        heads.append(build(config, encoder=encoder))
+        heads[-1].fit(corpus)
+    plain, streamed = heads
+    np.testing.assert_array_equal(streamed.matrix, plain.matrix)
+    np.testing.assert_array_equal(streamed.bias, plain.bias)
+    assert streamed.lexicon.name(3) == plain.lexicon.name(3)
+    fits = [replace(head.fit_record, seconds=0) for head in heads]
+    assert fits[0] == fits[1]
 
 
 def test_files_go_with_the_texts(encoder, corpora):
