@@ -39,6 +39,7 @@ from tests.embedding.tiny import (
     allowed,
     expected_states,
     masked_states,
+    model_folder,
     plain_network,
 )
 from tests.embedding.wide import wide_folder, write_adapter
@@ -295,15 +296,7 @@ def test_two_copies_share_the_texts(pair_of):
 
 
 def test_what_vllm_does_not_know(pair_of, refusal, root):
-    folder = root / "unknown"
-    folder.mkdir()
-    for file in wide_folder(root, "llama").iterdir():
-        (folder / file.name).symlink_to(file)
-    settings = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").unlink()
-    settings |= {"architectures": ["GPTNeoModel"], "model_type": "gpt_neo"}
-    (folder / "config.json").write_text(json.dumps(settings))
-    message = refusal(lambda: pair_of(folder).encoders("mean"))
+    message = refusal(lambda: pair_of(model_folder(root, "gpt_neo")).encoders("mean"))
     assert "vLLM cannot load" in message
     assert "backend=transformers" in message
 
