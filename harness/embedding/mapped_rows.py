@@ -23,6 +23,7 @@ from harness.errors import BadInputError
 RESIDENT_BYTES = 64 << 20  # of mapped files, before pages are given back
 NEIGHBOURS = 1 << 20  # bytes that may become resident with one
 _PAGE = mmap.PAGESIZE
+_ADVISED = hasattr(mmap, "MADV_DONTNEED")  # else the system alone decides what is resident
 _STATM = Path("/proc/self/statm")
 
 
@@ -53,7 +54,7 @@ class _Resident:
 
     def release(self) -> None:
         with self._lock:
-            for file in list(self._files):
+            for file in list(self._files) if _ADVISED else ():
                 file.madvise(mmap.MADV_DONTNEED)
             self._before = _file_pages()
 
@@ -104,7 +105,7 @@ class Mapped:
     def ahead(self, first: int, end: int) -> None:
         """Have some of the array's bytes read from disk while others are worked on."""
         size = min(end, self.array.nbytes) - first
-        if self._map is not None and size > 0:
+        if _ADVISED and self._map is not None and size > 0:
             start = (self._start + first) // _PAGE * _PAGE
             self._map.madvise(mmap.MADV_WILLNEED, start, self._start + first + size - start)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.embedding.mapped_rows import MappedRows, write_rows
+from harness.embedding.scratch import scratch_folder
 from harness.embedding.texts import EncodingRecord, Texts
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ class StreamedTexts(Texts):
             encoder: Makes their views; its store's folder holds them meanwhile.
         """
         super().__init__(ids, texts, side=side, encoder=encoder, stored=True)
-        encoder.store_dir.mkdir(parents=True, exist_ok=True)
-        self._scratch = tempfile.TemporaryDirectory(dir=encoder.store_dir, prefix="streamed-")
+        self._scratch = scratch_folder(encoder.store_dir)
         self._folders = 0
         self._encodings: dict[int, EncodingRecord] = {}
         self._known: dict[int, NDArray[np.int64]] = {}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from bisect import bisect_left
 from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import overload
 
 from harness.embedding.disk_strings import DiskStrings, StringsWriter, sort_strings
+from harness.embedding.scratch import scratch_folder
 from harness.errors import BadInputError
 from harness.evaluation.task_texts import joined
 
@@ -37,8 +37,7 @@ class StreamedCorpus(Sequence[Document]):
         Raises:
             BadInputError: If the disk is full, or what `documents` raises.
         """
-        scratch.mkdir(parents=True, exist_ok=True)
-        self._folder = tempfile.TemporaryDirectory(dir=scratch, prefix="streamed-")
+        self._folder = scratch_folder(scratch)
         folder = Path(self._folder.name)
         try:
             with (
