@@ -387,8 +387,10 @@ def groups(main):
 
 
 # An experiment that is of one command alone.
-OTHERS = [("run", "aligned_study")]
+OTHERS = [("run", "aligned_study"), ("run", "pydoc_llama_stages")]
 NEEDS = {("transform", "pc1"): ["transform.weight=1"]}
+SHAPE = {"layers": 2, "width": 8, "heads": 2, "intermediate": 16, "vocabulary": 100}
+NEEDS |= {("shape", "custom"): [f"shape.{name}={value}" for name, value in SHAPE.items()]}
 NEEDS |= {("train", step): ["model=local"] for step in ("mntp", "simcse", "contrastive")}
 
 OPTIONS = [
@@ -396,7 +398,10 @@ OPTIONS = [
     for main in MAINS
     for group in sorted(groups(main))
     for file in sorted((CONF / group).glob("*.yaml"))
-    if group != "local" and (main, file.stem) not in OTHERS
+    if group != "local"
+    and (main, file.stem) not in OTHERS
+    # What is planned is what runs on embeddings and aligned tokens alone.
+    and ((main, group) != ("plan", "retrieval") or file.stem in ("dense", "aligned_sparse"))
 ]
 
 
@@ -409,7 +414,8 @@ class TestFiles:
     def test_every_option_parses(self, main, group, option):
         choice = f"{group}={option}"
         if group == "retrieval":
-            choice = f"retrieval=[{','.join(dict.fromkeys(['dense', 'bm25', option]))}]"
+            others = ["dense", "aligned_sparse"] if main == "plan" else ["dense", "bm25"]
+            choice = f"retrieval=[{','.join(dict.fromkeys([*others, option]))}]"
         parsed(main, choice, *NEEDS.get((group, option), ()))
 
     def test_an_experiment_of_another_command_is_refused(self, refusal):

@@ -49,6 +49,7 @@ from harness.config.embedding import (
 )
 from harness.config.evaluation import CostConfig, TasksConfig
 from harness.config.export import ExportConfig
+from harness.config.plan import PlanConfig
 from harness.config.regress import RegressConfig
 from harness.config.retrieval import (
     AlignedSparseConfig,
@@ -120,6 +121,7 @@ __all__ = [
     "MntpConfig",
     "ModelConfig",
     "NoTransformConfig",
+    "PlanConfig",
     "PoolingConfig",
     "PretrainConfig",
     "RegressConfig",
