@@ -292,6 +292,9 @@ class Corpus:
     def __len__(self):
         return len(self.keys)
 
+    def parts(self):
+        yield self
+
 
 def test_the_matrix_follows_the_ridge_heads_fit(encoder):
     """One corpus, another one, and the first one again, whose fit is read back."""
