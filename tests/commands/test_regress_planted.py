@@ -62,7 +62,8 @@ def plant(source, target, *, every):
                 EmbeddingStore(Path(source, "embeddings"), space, label=label),
             )
     wrong = next(store for kind, (*_, store) in spaces.items() if kind != "mean")
-    keys = sorted(key.as_py() for key in wrong._keys)[::every]
+    stored = (shard.keys for shard in wrong._shards.values())
+    keys = sorted(key.as_py() for part in stored for key in part)[::every]
     vectors, tokens = wrong.read(wrong.find(keys))
     space, label, _ = spaces["mean"]
     EmbeddingStore(Path(target, "embeddings"), space, label=label).add(keys, vectors, tokens)
