@@ -86,6 +86,7 @@ pydoc_llama: corpus
 	mkdir -p $(SHIPPED)
 	cp $(addprefix .harness/train/pydoc_llama/supervised/,config.json model.safetensors tokenizer.json \
 		tokenizer_config.json training.json) $(SHIPPED)/
+	cp $(CORPUS)/pydoc/manifest.json $(SHIPPED)/corpus.json
 
 setup: .venv/.ready
 

@@ -1,0 +1,84 @@
+"""The embedder that comes with the package, as its card describes it."""
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from safetensors import safe_open
+
+import harness
+from harness.cli import config_folder
+from harness.config import RunConfig, parse
+from harness.evaluation.tasks.pydoc_corpus import build_collection
+
+FOLDER = Path(harness.__file__).parent / "models" / "pydoc_llama"
+CARD = (FOLDER / "README.md").read_text()
+PERMISSIVE = re.compile(
+    r"MIT|BSD|Apache|ISC|Python Software Foundation|PSF|HPND|Zope|ZPL|Unlicense|CC0|0BSD|Zlib", re.I
+)
+
+
+def test_size_and_precision():
+    files = [file for file in FOLDER.iterdir() if file.is_file()]
+    assert sum(file.stat().st_size for file in files) <= 24_000_000
+    with safe_open(FOLDER / "model.safetensors", framework="np") as tensors:
+        kinds = {tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118
+    assert kinds == {"F16"}
+
+
+def test_the_card_names_these_weights():
+    digest = hashlib.sha256((FOLDER / "model.safetensors").read_bytes()).hexdigest()
+    assert digest in CARD
+
+
+def test_it_was_trained_on_the_corpus_that_is_listed():
+    corpus = json.loads((FOLDER / "corpus.json").read_text())
+    record = json.loads((FOLDER / "training.json").read_text())
+    assert record["identity"]["data"]["pairs"] == corpus["sha256"]["pairs.jsonl"][:16]
+    assert all(PERMISSIVE.search(one["licence"]) for one in corpus["packages"].values())
+    assert not set(corpus["packages"]) & set(sys.stdlib_module_names)
+    named = Path(config_folder() / "train" / "packages.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in named if line and not line.startswith("#"))
+    listed = {name: one["version"] for name, one in corpus["packages"].items()}
+    assert {re.sub(r"[-_.]+", "-", name).lower() for name in pinned} == set(listed)
+    assert sorted(pinned.values()) == sorted(listed.values())
+
+
+def test_it_needs_no_setting():
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        settings = compose("run", overrides=["model=pydoc_llama"])
+    config = parse(RunConfig, settings, where="")
+    assert (config.pooling.kind, config.head.kind) == ("mean", "lm_head")
+    assert config.model.attention == "bidirectional"
+
+
+def test_a_text_aligns_to_its_own_words(tmp_path):
+    text = "Compress a file with gzip and write the archive to a temporary directory."
+    command = [sys.executable, "-m", "harness", "inspect", "model=pydoc_llama", f"text={text}"]
+    command += ["format=json", f"store_dir={tmp_path}"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    aligned = {one["token"].strip("␣ ") for one in json.loads(shown)["aligned"]}
+    assert len(aligned & {"compress", "file", "gzip", "archive", "temporary", "directory"}) >= 3
+
+
+@pytest.mark.slow
+def test_the_scores_of_the_card(tmp_path):
+    """On the interpreter that the card was written with, within what bf16 and cores change."""
+    documents = build_collection().documents
+    if hashlib.sha256(json.dumps(documents).encode()).hexdigest()[:16] not in CARD:
+        pytest.skip("the card's scores are of another Python's documentation")
+    command = [sys.executable, "-m", "harness", "run", "model=pydoc_llama", "format=json"]
+    command += ["cost=off", f"store_dir={tmp_path}/store", f"results_dir={tmp_path}/results"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rows = [json.loads(line) for line in printed.splitlines()]
+    found = {row["mode"]: row["value"] for row in rows if row["metric"] == "ndcg_at_10"}
+    for mode in ("dense", "aligned_sparse", "hybrid"):
+        written = re.search(rf"\| {mode} \| ([0-9.]+)", CARD)
+        assert written is not None
+        np.testing.assert_allclose(found[mode], float(written[1]), atol=0.002)
