@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from harness.errors import BadInputError
@@ -62,6 +61,8 @@ def encode(rows: NDArray[np.float32], kind: str) -> Encoded:
             )
         return Encoded(halves, None)
     if kind == "bfloat16":
+        import torch
+
         halves = torch.from_numpy(rows).to(torch.bfloat16).view(torch.int16).numpy()
         return Encoded(halves.view(np.uint16), None)
     largest = np.abs(rows).max(axis=1, initial=0)
@@ -75,6 +76,8 @@ def decode(encoded: Encoded, kind: str) -> NDArray[np.float32]:
     entries, scales = encoded
     if kind == "float32":
         return entries
+    import torch
+
     if kind == "bfloat16":
         halves = torch.from_numpy(entries.view(np.int16)).view(torch.bfloat16)
         return halves.to(torch.float32).numpy()

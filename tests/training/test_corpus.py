@@ -64,10 +64,7 @@ def test_texts_and_pairs_are_those_that_are_new_and_not_the_librarys(
     packages, library = folders
     report = build_corpus(packages, tmp_path / "out", library=library)
     texts = read_lines(tmp_path / "out" / "text.jsonl")
-    assert [(one["package"], one["name"]) for one in texts] == [
-        ("boil", "boil.f0"),
-        ("boil", "boil.f2"),
-    ]
+    assert [(one["package"], one["name"]) for one in texts] == [("boil", "boil.f0")]
     assert texts[0]["text"] == f"Boil what hens have laid.\n{BOILED}"
     pairs = read_lines(tmp_path / "out" / "pairs.jsonl")
     assert pairs == [
@@ -78,10 +75,10 @@ def test_texts_and_pairs_are_those_that_are_new_and_not_the_librarys(
             "name": "boil.f0",
         }
     ]
-    assert (report.packages, report.documents, report.pairs) == (2, 2, 1)
+    assert (report.packages, report.documents, report.pairs) == (2, 1, 1)
     assert report.words == sum(len(one["text"].split()) for one in texts)
     assert report.skipped == {"left": "licence: GPLv3"}
-    assert report.removed == {"text": {"near duplicate": 1}, "pair": {"same summary": 1}}
+    assert report.removed == {"text": {"near duplicate": 1, "same summary": 1}, "pair": {}}
 
 
 def test_the_manifest_says_where_everything_comes_from(
@@ -93,7 +90,7 @@ def test_the_manifest_says_where_everything_comes_from(
     assert manifest["packages"]["boil"] == {
         "version": "1.0",
         "licence": "MIT",
-        "documents": 2,
+        "documents": 1,
         "pairs": 1,
         "words": manifest["words"],
     }

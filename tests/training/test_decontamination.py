@@ -9,6 +9,7 @@ from harness.training.decontamination import (
     Reference,
     find_overlap,
     find_pair_overlap,
+    find_summary_overlap,
     make_reference,
 )
 
@@ -88,3 +89,11 @@ def test_nothing_overlaps_an_empty_reference() -> None:
     empty = make_reference([])
     assert find_overlap(empty, BODY) is None
     assert find_pair_overlap(empty, SUMMARY, BODY) is None
+
+
+def test_a_text_that_begins_with_a_summary_that_could_be_a_query(reference: Reference) -> None:
+    text = f"{SUMMARY.upper()}.\n\nOf a kind that the library knows nothing about."
+    assert find_summary_overlap(reference, text) == Overlap(
+        "same summary", "shelve.open", SUMMARY.upper()
+    )
+    assert find_summary_overlap(reference, f"Otherwise. {SUMMARY}.") is None

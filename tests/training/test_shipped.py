@@ -64,7 +64,7 @@ def test_a_text_aligns_to_its_own_words(tmp_path):
     command += ["format=json", f"store_dir={tmp_path}"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     aligned = {one["token"].strip("␣ ") for one in json.loads(shown)["aligned"]}
-    assert len(aligned & {"compress", "file", "gzip", "archive", "temporary", "directory"}) >= 3
+    assert {"file", "directory"} <= aligned
 
 
 @pytest.mark.slow
