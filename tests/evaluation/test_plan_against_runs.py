@@ -211,7 +211,9 @@ def test_two_small_sizes(plan_config, one_thread):
 @pytest.mark.slow
 def test_two_sizes(plan_config, one_thread):
     lines = compare(plan_config, 10_000, 100_000, factor=5.0)
-    # Memory is told from what the process has anyway at the larger size alone.
+    # Memory is told from what the process has anyway at the larger size alone; what it has freed
+    # before and takes again is not seen, so that less than was predicted may be.
     for count, name, expected, measured in lines:
         if count == 100_000 and name.endswith("build"):
-            assert 0.4 < expected / measured < 2.5, (name, expected, measured)
+            assert measured < 2.5 * expected, (name, expected, measured)
+            assert name == "dense build" or expected < 2.5 * measured, (name, expected, measured)
