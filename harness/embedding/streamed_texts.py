@@ -89,4 +89,4 @@ class StreamedTexts(Texts):
 
 def _as_array(rows: MappedRows) -> NDArray[np.float32]:
     """Rows of a file where an array is promised: they are indexed alike."""
-    return rows  # type: ignore[return-value]
+    return rows  # type: ignore[return-value]  # as said

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.embedding.ragged import Ragged
 from harness.training.data import read_texts, split, tokenize
-from harness.training.tokens import mean_token_loss, token_backward
+from harness.training.tokens import held_out_loss, token_backward
 
 if TYPE_CHECKING:
     from harness.config import PretrainConfig
@@ -56,16 +56,11 @@ class CausalObjective:
 
     def validate(self, decoder: Decoder, worker: Worker) -> float | None:
         """Mean nats a token over held-out blocks."""
-        import torch
-
-        loss, count = 0.0, 0
-        with torch.no_grad():
-            for start in range(0, len(self._held), self._rows):
-                blocks = self._held[start : start + self._rows]
-                states, targets = _next_tokens(decoder, worker, blocks)
-                one, tokens = mean_token_loss(decoder, worker, states, targets)
-                loss, count = loss + one, count + tokens
-        return loss / count if count else None
+        starts = range(0, len(self._held), self._rows)
+        blocks = (self._held[start : start + self._rows] for start in starts)
+        return held_out_loss(
+            decoder, worker, (_next_tokens(decoder, worker, own) for own in blocks)
+        )
 
 
 def _next_tokens(decoder: Decoder, worker: Worker, blocks: NDArray[np.int64]) -> tuple[Any, Any]:

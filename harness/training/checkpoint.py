@@ -61,7 +61,7 @@ class Checkpoint:
         try:
             with safe_open(path, framework="pt") as tensors:
                 about = tensors.metadata() or {}
-                state = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
+                state = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118  it is no mapping
             pending = json.loads(about.get("pending", "{}"))
             progress = Progress(int(about["steps"]), json.loads(about["log"]), pending)
         except Exception as error:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.config import EmbeddingStepConfig, PoolingConfig
 from harness.embedding import pooling
-from harness.training.data import read_pairs, read_texts, split, tokenize
+from harness.training.data import padding_token, read_pairs, read_texts, split, tokenize
 from harness.training.embed import Embedder, cached_backward
 from harness.training.losses import contrastive_loss
-from harness.training.mntp import padding_token
 from harness.training.schedule import batches_of_pairs
 
 if TYPE_CHECKING:
@@ -38,12 +38,7 @@ class SimcseObjective:
         trained, self._held = split(texts, config.held_out)
         self._ids = tokenize(tokenizer, texts, config.max_length)
         self._embedder = _embedder(config, tokenizer)
-        self._batches = [
-            trained[batch]
-            for batch in batches_of_pairs(
-                len(trained), size=config.batch_size, epochs=config.epochs, seed=config.seed
-            )
-        ]
+        self._batches = _batches(config, trained)
 
     @property
     def steps(self) -> int:
@@ -94,12 +89,7 @@ class PairsObjective:
             np.arange(end - len(texts), end) for end, texts in zip(ends, hard, strict=True)
         ]
         self._embedder = _embedder(config, tokenizer)
-        self._batches = [
-            trained[batch]
-            for batch in batches_of_pairs(
-                len(trained), size=config.batch_size, epochs=config.epochs, seed=config.seed
-            )
-        ]
+        self._batches = _batches(config, trained)
 
     @property
     def steps(self) -> int:
@@ -135,6 +125,14 @@ class PairsObjective:
             temperature=self.config.temperature,
             both_ways=self.config.both_ways,
         )
+
+
+def _batches(config: EmbeddingStepConfig, trained: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Batches of what is trained on, as indices into all texts or pairs."""
+    found = batches_of_pairs(
+        len(trained), size=config.batch_size, epochs=config.epochs, seed=config.seed
+    )
+    return [trained[batch] for batch in found]
 
 
 def _embedder(config: EmbeddingStepConfig, tokenizer: Any) -> Embedder:

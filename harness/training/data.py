@@ -99,6 +99,14 @@ def padded(
     return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
 
 
+def padding_token(tokenizer: Any) -> int:
+    """What fills a batch: padding, else the end token; masked out, so it only has to be an id."""
+    for token in (tokenizer.pad_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return int(token)
+    return 0
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes, the first 16 digits.
 

@@ -123,7 +123,7 @@ def cached_backward(
 
     if worker.count == 1 and _padded_tokens(shares, cut) <= embedder.chunk_tokens:
         loss = loss_of(embed_all())
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's stub
         return float(loss.detach()), tokens
     with torch.no_grad():
         own = embed_all()
@@ -133,14 +133,14 @@ def cached_backward(
         for rows, split in zip(own, counts, strict=True)
     ]
     loss = loss_of(leaves)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()  # type: ignore[no-untyped-call]  # torch's stub
     for side, parts in enumerate(cut):
         gradient = leaves[side].grad
         assert gradient is not None
         first = sum(counts[side][: worker.number])
         for number, part in enumerate(parts):
             places = torch.from_numpy(first + part).to(gradient.device)
-            embed(side, number).backward(gradient[places])  # type: ignore[no-untyped-call]
+            embed(side, number).backward(gradient[places])  # type: ignore[no-untyped-call]  # torch's stub
     return float(loss.detach()) / worker.count, tokens
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import BadInputError
-from harness.training.data import padded, read_texts, split, tokenize
+from harness.training.data import padded, padding_token, read_texts, split, tokenize
 from harness.training.masking import mask_tokens
 from harness.training.schedule import batches_of_texts
-from harness.training.tokens import mean_token_loss, token_backward
+from harness.training.tokens import held_out_loss, token_backward
 
 if TYPE_CHECKING:
     from harness.config import MntpConfig
@@ -62,23 +63,14 @@ class MaskedObjective:
 
     def validate(self, decoder: Decoder, worker: Worker) -> float | None:
         """Mean nats a masked token over held-out texts, masked alike on every call."""
-        import torch
+        return held_out_loss(decoder, worker, self._held_out(decoder, worker))
 
-        loss, count = 0.0, 0
-        with torch.no_grad():
-            for number, batch in enumerate(self._held):
-                ids, mask, chosen = self._masked(batch, _VALIDATION + number)
-                states, targets = self._predictions(
-                    decoder,
-                    worker,
-                    ids=ids,
-                    mask=mask,
-                    chosen=chosen,
-                    own=np.arange(len(batch)),
-                )
-                one, tokens = mean_token_loss(decoder, worker, states, targets)
-                loss, count = loss + one, count + tokens
-        return loss / count if count else None
+    def _held_out(self, decoder: Decoder, worker: Worker) -> Iterator[tuple[Any, Any]]:
+        """States and tokens of each held-out batch, see `_predictions`."""
+        for number, batch in enumerate(self._held):
+            ids, mask, chosen = self._masked(batch, _VALIDATION + number)
+            own = np.arange(len(batch))
+            yield self._predictions(decoder, worker, ids=ids, mask=mask, chosen=chosen, own=own)
 
     def _masked(self, batch: NDArray[np.int64], step: int) -> tuple[Any, Any, NDArray[np.bool_]]:
         """True ids, which of them are tokens, and which are chosen; arrays (texts, length)."""
@@ -116,14 +108,6 @@ class MaskedObjective:
         with worker.autocast():
             states = decoder.states(read, torch.from_numpy(mask[own]).to(worker.device))
         return states[:, :-1][picked[:, 1:]], true[:, 1:][picked[:, 1:]]
-
-
-def padding_token(tokenizer: Any) -> int:
-    """What fills a batch: padding, else the end token; masked out, so it only has to be an id."""
-    for token in (tokenizer.pad_token_id, tokenizer.eos_token_id):
-        if token is not None:
-            return int(token)
-    return 0
 
 
 def _mask_token(tokenizer: Any, wanted: str | None) -> int:

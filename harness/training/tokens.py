@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from harness.training.losses import token_loss
@@ -37,10 +38,10 @@ def token_backward(
         with worker.autocast():
             logits = decoder.logits(leaf[part])
         one = token_loss(logits, targets[part]) / total
-        one.backward()  # type: ignore[no-untyped-call]
+        one.backward()  # type: ignore[no-untyped-call]  # torch's stub
         loss += float(one.detach())
     if len(targets):
-        states.backward(leaf.grad)  # type: ignore[no-untyped-call]
+        states.backward(leaf.grad)  # type: ignore[no-untyped-call]  # torch's stub
     return loss
 
 
@@ -55,3 +56,24 @@ def mean_token_loss(
             logits = decoder.logits(states[part])
         loss += float(token_loss(logits, targets[part]))
     return loss, len(targets)
+
+
+def held_out_loss(
+    decoder: Decoder, worker: Worker, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]
+) -> float | None:
+    """The mean loss over the tokens of several batches.
+
+    Args:
+        decoder: Whose head reads the states.
+        worker: For its precision.
+        batches: States (n, d) and targets int64 (n,); made here, where no graph is kept.
+
+    Returns:
+        Nats a token; None if there are no tokens.
+    """
+    import torch
+
+    with torch.no_grad():
+        found = [mean_token_loss(decoder, worker, *batch) for batch in batches]
+    count = sum(tokens for _, tokens in found)
+    return sum(loss for loss, _ in found) / count if count else None
