@@ -20,6 +20,9 @@ _SAFE_NAME = re.compile(r"[^A-Za-z0-9._+=-]+")
 _LONGEST_NAME = 200
 _LONGEST_FILE_NAME = 150
 
+ABANDONED_SECONDS = 86_400.0
+"""No file takes so long to write: the writer of an older temporary one was killed."""
+
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Have `write` fill a temporary file beside `path`, then rename it into place.

@@ -104,9 +104,12 @@ def _beside(
 def _write(
     found: Leaderboard, tidy: TidyResults, folder: Path, config: ReportConfig, faults: list[str]
 ) -> Path:
+    from harness.files import ABANDONED_SECONDS, remove_leftovers
     from harness.reporting.leaderboard import write_figures, write_leaderboard, write_results_table
-    from harness.reporting.system_pages import write_system_pages
+    from harness.reporting.system_pages import FOLDER, write_system_pages
 
+    for place in (folder, folder / FOLDER):
+        remove_leftovers(place, older_than=ABANDONED_SECONDS)
     pages = write_system_pages(found.standings, folder, faults) if config.pages else {}
     write_results_table(tidy.table(), folder)
     if config.figures:

@@ -8,6 +8,7 @@ import pytest
 
 from harness.embedding.store import EmbeddingStore, text_keys
 from harness.files import remove_leftovers
+from tests.faults.runs import REPORT
 
 DAY = 86_400
 
@@ -41,6 +42,18 @@ def test_a_store_removes_those_of_yesterday(tmp_path):
     store.add(text_keys(["a"]), np.ones((1, 2), np.float32), np.ones(1, np.int64))
     assert not old.exists()
     assert new.exists()
+
+
+def test_a_report_removes_those_of_yesterday(zygote, undisturbed, tmp_path):
+    """Another report may be writing the younger ones."""
+    folder = tmp_path / "run"
+    zygote.finish(folder, [*undisturbed.command, "retrieval=[bm25]"])
+    places = [folder / "leaderboards", folder / "leaderboards" / "runs"]
+    old = [left(place, ".shares.svg.x1.tmp", DAY + 60) for place in places]
+    new = [left(place, ".index.html.x2.tmp", 60) for place in places]
+    zygote.finish(folder, REPORT)
+    assert not any(path.exists() for path in old)
+    assert all(path.exists() for path in new)
 
 
 @pytest.mark.slow
