@@ -50,6 +50,7 @@ from harness.config.embedding import (
 from harness.config.evaluation import CostConfig, TasksConfig
 from harness.config.export import ExportConfig
 from harness.config.plan import PlanConfig
+from harness.config.ray import RayBackendConfig
 from harness.config.regress import RegressConfig
 from harness.config.retrieval import (
     AlignedSparseConfig,
@@ -124,6 +125,7 @@ __all__ = [
     "PlanConfig",
     "PoolingConfig",
     "PretrainConfig",
+    "RayBackendConfig",
     "RegressConfig",
     "ReportConfig",
     "RetrievalConfig",
