@@ -285,13 +285,17 @@ class InstructionConfig(ComponentConfig):
         one_of("strip", self.strip, ("none", "end", "both"))
 
 
-@component("backend", "transformers", "harness.embedding.transformers_backend:TransformersBackend")
+@component("backend", "transformers", "harness.embedding.several_devices:transformers_backend")
 @dataclass(kw_only=True)
 class TransformersBackendConfig(ComponentConfig):
     """Batched inference with transformers.
 
     Attributes:
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, `mps`.
+        devices: Where several workers encode, a process with a copy of the model each: a list such
+            as `[cuda:0,cuda:1]` or `[cpu,cpu]`, or `all` for every GPU of the machine; None for
+            `device` alone. Single queries and heads stay on `device`, then the first of them when
+            it is `auto`, which holds the model a second time.
         dtype: `auto` (bfloat16 on a GPU, float32 elsewhere), `fastest` (bfloat16 where the device
             has instructions for it, CPUs included), `float32`, `bfloat16`, `float16`; part of the
             result's identity once resolved.
@@ -305,6 +309,7 @@ class TransformersBackendConfig(ComponentConfig):
 
     kind: str = "transformers"
     device: str = unscored("auto")
+    devices: Any = unscored(None)  # noqa: RUF009  # unscored() is a field; Any hides it
     dtype: str = "auto"
     attention: str = unscored("auto")
     token_budget: int | None = unscored(None)
@@ -315,3 +320,26 @@ class TransformersBackendConfig(ComponentConfig):
         one_of("dtype", self.dtype, ("auto", "fastest", "float32", "bfloat16", "float16"))
         at_least("token_budget", self.token_budget, 1)
         one_of("padding_side", self.padding_side, ("right", "left"))
+        if self.devices is not None:
+            self._check_devices()
+
+    def _check_devices(self) -> None:
+        """Validate the devices by their names, whether they are there or not."""
+        if self.devices == "all":
+            kinds = {"cuda"}
+        else:
+            several = isinstance(self.devices, list | ListConfig)
+            self.devices = list(self.devices) if several else [self.devices]
+            named = bool(self.devices) and all(isinstance(each, str) for each in self.devices)
+            require(
+                named and not {"all", "auto", ""} & set(self.devices),
+                f"devices={self.devices} must be all, or name devices: [cuda:0,cuda:1]",
+            )
+            kinds = {each.partition(":")[0] for each in self.devices}
+        if self.device != "auto":
+            kinds.add(self.device.partition(":")[0])
+        # Another kind computes other bits, and its `auto` is another dtype.
+        require(
+            len(kinds) == 1,
+            f"devices and device name {' and '.join(sorted(kinds))}; name devices of one kind",
+        )

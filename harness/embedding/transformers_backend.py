@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.embedding.batching import longest_first, next_batch
-from harness.embedding.budget import BudgetMemory, TokenBudget, first_budget
+from harness.embedding.device_budget import DeviceBudget
 from harness.embedding.devices import (
     check_device,
     fastest_dtype,
@@ -40,12 +40,7 @@ if TYPE_CHECKING:
 
 Batch = tuple[NDArray[np.int64], NDArray[np.float32], int]
 
-# What is taken before anything is measured: small batches stay in a CPU's cache; a GPU wants
-# enough tokens to fill it.
-_FIRST_GUESS = {"cpu": 2048, "cuda": 32_768, "mps": 8192}
-_CANDIDATES = {"cpu": (1024, 2048, 4096, 8192), "cuda": (8192, 16_384, 32_768, 65_536)}
 _LONG_PASS = 100_000  # tokens: some ten seconds of a small model on two cores
-_LOGIT_BYTES = 256 << 20  # of a batch, where the whole vocabulary is read of every token
 
 
 class TransformersBackend:
@@ -147,6 +142,19 @@ class TransformersBackend:
         """See `Backend`: nothing."""
         return {}
 
+    @cached_property
+    def budgets(self) -> DeviceBudget:
+        """The token budgets of passes on the device."""
+        return DeviceBudget(
+            self.config,
+            model=self._model,
+            reads=self._pooling.config.reads,
+            device=self.device,
+            dtype=self.dtype,
+            packed=self.packed,
+            folder=self._memory,
+        )
+
     def load(self) -> None:
         """Load the model, so that the first batch is not timed with it."""
         _ = self.network
@@ -157,6 +165,17 @@ class TransformersBackend:
             import torch
 
             torch.cuda.synchronize(self.device)
+
+    def start(self, prompts: Prompts, *, include_instruction: bool) -> Callable[[], Batch]:
+        """Start all the prompts as one batch.
+
+        Returns:
+            What waits for it and gives the batch, as `embed` does.
+
+        Raises:
+            RuntimeError: If the device runs out of memory (`is_out_of_memory`), among others.
+        """
+        return self._forward(prompts, np.arange(len(prompts.ids)), include_instruction)
 
     def embed(self, prompts: Prompts, *, include_instruction: bool) -> Iterator[Batch]:
         """Encode prompts, longest first.
@@ -179,7 +198,7 @@ class TransformersBackend:
         order = longest_first(lengths)
         descending = lengths[order]
         self._tell_of_a_faster_dtype(int(lengths.sum()))
-        budget = self._budget(int(lengths.sum()))
+        budget = self.budgets.of_pass(int(lengths.sum()))
         under_way: deque[Callable[[], Batch]] = deque()
         start, alone = 0, -1
         while start < len(order):
@@ -210,7 +229,7 @@ class TransformersBackend:
             if done is not None:
                 seconds = time.perf_counter() - began
                 if budget.took(limit, tokens=int(lengths[batch].sum()), seconds=seconds):
-                    self._remember(budget)
+                    self.budgets.remember(budget)
                 yield done
                 continue
             under_way.append(read)
@@ -235,46 +254,6 @@ class TransformersBackend:
         if self.packed:
             return int(np.maximum(lengths, 1).sum())
         return max(int(lengths.max(initial=0)), 1) * len(lengths)
-
-    def _budget(self, tokens: int) -> TokenBudget:
-        """The budget that a pass over so many tokens begins with."""
-        if self.config.token_budget is not None:
-            return TokenBudget(self.config.token_budget)
-        kind = self.device.partition(":")[0]
-        guess, candidates = _FIRST_GUESS[kind], _CANDIDATES.get(kind, ())
-        if self._pooling.config.reads == "logits":
-            vocabulary = int(self._model.settings.get("vocab_size", 1))
-            most = max(_LOGIT_BYTES // (4 * vocabulary), 1)
-            guess, candidates = min(guess, most), ()
-        memory = self._budgets
-        if memory is None:  # what is found cannot be used again, so nothing is tried
-            return TokenBudget(guess)
-        return first_budget(guess=guess, candidates=candidates, tokens=tokens, known=memory.read())
-
-    @property
-    def _budgets(self) -> BudgetMemory | None:
-        """Where this device's budget for this model is remembered."""
-        if self._memory is None or self._pooling.config.reads == "logits":
-            return None
-        import torch
-
-        from harness.cost.hardware import device_name
-
-        circumstances = {
-            "device": device_name(self.device),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "dtype": self.dtype,
-            "packed": self.packed,
-            "attention": self.config.attention,
-            "weights": self._model.weights_hash,
-        }
-        return BudgetMemory(self._memory, circumstances)
-
-    def _remember(self, budget: TokenBudget) -> None:
-        memory = self._budgets
-        if memory is not None:
-            memory.write(budget)
 
     def _forward(
         self, prompts: Prompts, batch: NDArray[np.int64], include_instruction: bool

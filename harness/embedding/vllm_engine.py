@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import importlib.util
 import itertools
-import multiprocessing
 import os
 import signal
 import sys
@@ -15,16 +14,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.embedding.child_processes import Child, end_children, start_child
 from harness.embedding.vllm_rules import RELEASE
 from harness.errors import BadInputError, brief
-
-if TYPE_CHECKING:
-    from multiprocessing.process import BaseProcess
 
 Rows = Sequence[Sequence[int]]
 
@@ -38,7 +35,6 @@ _ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
 }
 _LLVMLITE = "llvmlite.binding.ffi"
-_SECONDS_TO_END = 10.0
 
 _NUMBERS = itertools.count()
 _RUNNING: set[int] = set()  # engines of this process
@@ -180,27 +176,20 @@ class Replicas:
         Raises:
             BadInputError: If one of them cannot load the model.
         """
-        context = multiprocessing.get_context("spawn")
-        self._connections: list[Connection] = []
-        processes: list[BaseProcess] = []
+        self._children: list[Child] = []
         for number in range(count):
-            ours, theirs = context.Pipe()
             visible = None if devices is None else devices[number]
-            process = context.Process(target=_serve, args=(theirs, make, visible, count))
-            process.start()
-            theirs.close()
-            self._connections.append(ours)
-            processes.append(process)
-        self._end = weakref.finalize(self, _end, self._connections, processes)
-        for connection in self._connections:
-            _answer(connection)
+            self._children.append(start_child(_serve, make, visible, count))
+        self._end = weakref.finalize(self, end_children, self._children)
+        for child in self._children:
+            _answer(child.connection)
 
     def run(self, rows: Rows) -> list[NDArray[np.float32]]:
         """See `Engine`; every replica is given every nth prompt, as they come sorted by length."""
-        count = len(self._connections)
-        for number, connection in enumerate(self._connections):
-            connection.send(rows[number::count])
-        answers = [_answer(connection) for connection in self._connections]
+        count = len(self._children)
+        for number, child in enumerate(self._children):
+            child.connection.send(rows[number::count])
+        answers = [_answer(child.connection) for child in self._children]
         return [answers[place % count][place // count] for place in range(len(rows))]
 
 
@@ -246,12 +235,3 @@ def _serve(
         message = str(error) if isinstance(error, BadInputError) else f"vLLM: {brief(error)}"
         with suppress(OSError):
             connection.send((message, None))
-
-
-def _end(connections: Sequence[Connection], processes: Sequence[BaseProcess]) -> None:
-    for connection in connections:
-        connection.close()
-    for process in processes:
-        process.join(_SECONDS_TO_END)
-        if process.is_alive():
-            process.terminate()

@@ -317,7 +317,7 @@ class TestPass:
         known = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps(known | {"vocab_size": vocabulary}))
         each = backend(folder, "splade", memory=tmp_path / "budgets", device="cpu")
-        assert each._budget(10**9) == TokenBudget(tokens)  # of 2 ** 28 bytes of logits
+        assert each.budgets.of_pass(10**9) == TokenBudget(tokens)  # of 2 ** 28 bytes of logits
 
     def test_memory_that_ends_during_the_trial(self, watched, prompts, tmp_path, tiny_llama):
         small = watched()
