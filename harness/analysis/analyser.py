@@ -26,6 +26,7 @@ from harness.analysis.spectrum import (
 )
 from harness.config import AlignedSparseConfig, RidgeHeadConfig, innermost_head
 from harness.embedding.model import EmbeddingModel
+from harness.embedding.shared_store import local_store
 from harness.evaluation.encoder import build_encoder, with_published_settings
 from harness.evaluation.heads import build_head
 from harness.evaluation.tasks.resolve import resolve_tasks
@@ -138,7 +139,7 @@ class Analyser:
     def collections(self) -> Iterator[JudgedCollection]:
         """The judged collections of the configuration's tasks."""
         config = self.config
-        tasks = resolve_tasks(config.tasks, cache_dir=Path(config.store_dir) / "tasks")
+        tasks = resolve_tasks(config.tasks, cache_dir=local_store(config.store_dir) / "tasks")
         return judged_collections(tasks, self._encoder, task_instructions=config.task_instructions)
 
     @property

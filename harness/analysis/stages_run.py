@@ -6,7 +6,6 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +27,7 @@ from harness.analysis.stages import (
 )
 from harness.config import ModelConfig
 from harness.embedding.model import EmbeddingModel
+from harness.embedding.shared_store import local_store
 from harness.errors import BadInputError
 from harness.evaluation.encoder import build_encoder, with_published_settings
 from harness.evaluation.heads import build_head
@@ -104,7 +104,7 @@ class StageAnalyser:
             BadInputError: Bad input or configuration.
         """
         config = self._config
-        tasks = resolve_tasks(config.tasks, cache_dir=Path(config.store_dir) / "tasks")
+        tasks = resolve_tasks(config.tasks, cache_dir=local_store(config.store_dir) / "tasks")
         first = self._own(next(iter(config.stages.folders)))
         tables: dict[str, list[pd.DataFrame]] = {}
         for collection in judged_collections(

@@ -83,13 +83,14 @@ def conclude(config: RunConfig, evaluation: Evaluation) -> int:
 
 def list_tasks(config: RunConfig) -> int:
     """List the tasks of a run; nothing is downloaded, evaluated or written."""
+    from harness.embedding.shared_store import local_store
     from harness.evaluation.forecast import CHARACTERS_PER_TOKEN, forecast
     from harness.evaluation.tasks.resolve import resolve_tasks
     from harness.evaluation.tasks.sizes import task_size
     from harness.progress import say
     from harness.reporting.listing import list_task, listing_lines, print_listing
 
-    tasks = resolve_tasks(config.tasks, cache_dir=Path(config.store_dir) / "tasks")
+    tasks = resolve_tasks(config.tasks, cache_dir=local_store(config.store_dir) / "tasks")
     sizes = [task_size(task) for task in tasks]
     expected = forecast(config, [size for size in sizes if size is not None])
     entries = [

@@ -289,6 +289,7 @@ def _fit(head: Head, encoder: TextEncoder, config: InspectConfig) -> None:
 
 
 def _first_task(config: InspectConfig) -> Any:
+    from harness.embedding.shared_store import local_store
     from harness.evaluation.tasks.resolve import resolve_tasks
 
-    return resolve_tasks(config.tasks, cache_dir=Path(config.store_dir) / "tasks")[0]
+    return resolve_tasks(config.tasks, cache_dir=local_store(config.store_dir) / "tasks")[0]

@@ -26,7 +26,7 @@ from harness.embedding.prompts import (
     tokenise,
 )
 from harness.embedding.ragged import Ragged
-from harness.embedding.store import EmbeddingStore
+from harness.embedding.shared_store import open_store
 from harness.embedding.texts import EncodingRecord, Texts
 from harness.errors import BadInputError
 from harness.interrupts import first_interrupt_held
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from harness.config import InstructionConfig, PoolingConfig
     from harness.embedding.model import EmbeddingModel
+    from harness.embedding.store import EmbeddingStore
 
 _TOKENISED_AT_ONCE = 1024
 _SHARD_BYTES = 64 << 20
@@ -94,6 +95,7 @@ class TextEncoder:
         backend: Backend,
         store_dir: Path,
         store_dtype: str = "float32",
+        store_address: str | None = None,
     ) -> None:
         """Take the parts.
 
@@ -102,13 +104,15 @@ class TextEncoder:
             pooling: How token states become an embedding.
             template: What surrounds a text.
             backend: Runs the model.
-            store_dir: The store's folder.
+            store_dir: The store's folder, or that of its mirror.
             store_dtype: The format that the store keeps embeddings in, one of `FORMATS`.
+            store_address: Where machines share the store; None for a folder.
         """
         self.model = model
         self.template = template
         self.backend = backend
         self.store_dir = store_dir
+        self.store_address = store_address
         self.store_dtype = store_dtype
         self.pooling = pooling
 
@@ -136,6 +140,7 @@ class TextEncoder:
             template=template,
             backend=self.backend,
             store_dir=self.store_dir,
+            store_address=self.store_address,
             store_dtype=self.store_dtype,
         )
 
@@ -239,8 +244,8 @@ class TextEncoder:
 
     def store(self, side: Side) -> EmbeddingStore:
         """The store of a side's embeddings."""
-        folder, name = self.store_dir / "embeddings", self.model.name
-        return EmbeddingStore(folder, self.space(side), label=name, kind=self.store_dtype)
+        place, name = self.store_address or str(self.store_dir), self.model.name
+        return open_store(place, self.space(side), label=name, kind=self.store_dtype)
 
     def through_store(
         self, texts: Texts

@@ -83,9 +83,13 @@ class EmbeddingStore:
         Raises:
             BadInputError: If an index file is unreadable.
         """
-        for index in sorted(self.folder.glob("shard-*.arrow")):
+        for index in self._indexes():
             if index.stem not in self._shards:
                 self._shards[index.stem] = read_index(index)
+
+    def _indexes(self) -> list[Path]:
+        """The Arrow files of all shards that are there, by name."""
+        return sorted(self.folder.glob("shard-*.arrow"))
 
     def find(self, keys: Sequence[bytes]) -> NDArray[np.int64]:
         """Where each key's vector is: int64 (n,), an opaque place, or -1 if it is not here.
@@ -168,7 +172,7 @@ class EmbeddingStore:
             BadInputError: If the folder cannot be written to.
         """
         try:
-            index = self._write(keys, vectors, tokens)
+            index = self._write(f"shard-{uuid.uuid4().hex}", keys, vectors, tokens)
         except (OSError, SafetensorError) as error:
             raise BadInputError(
                 f"the embedding store {self.folder} cannot be written ({error}); make room, or "
@@ -177,14 +181,17 @@ class EmbeddingStore:
         self._shards[index.stem] = read_index(index)  # in the order of writing
 
     def _write(
-        self, keys: Sequence[bytes], vectors: NDArray[np.float32], tokens: NDArray[np.int64]
+        self,
+        name: str,
+        keys: Sequence[bytes],
+        vectors: NDArray[np.float32],
+        tokens: NDArray[np.int64],
     ) -> Path:
         if not (self.folder / "space.json").exists():
             write_text(self.folder / "space.json", json.dumps(self._space, indent=2) + "\n")
         if not self._swept:
             remove_leftovers(self.folder, older_than=_ABANDONED_SECONDS)
             self._swept = True
-        name = f"shard-{uuid.uuid4().hex}"
         path = self.folder / f"{name}.safetensors"
         entries, scales = encode(vectors, self._kind)
         tensors = {"embeddings": entries} | ({} if scales is None else {"scales": scales})

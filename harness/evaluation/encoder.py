@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.alignment.resolve import head_of
@@ -12,6 +11,8 @@ from harness.config import DenseConfig, EncoderRunConfig, RunConfig, build
 from harness.embedding.encoder import TextEncoder
 from harness.embedding.folder_settings import instruction_of, pooling_of
 from harness.embedding.instructions import Template
+from harness.embedding.remote import is_address
+from harness.embedding.shared_store import local_store
 
 if TYPE_CHECKING:
     from harness.embedding.model import EmbeddingModel
@@ -50,8 +51,9 @@ def build_encoder(config: EncoderRunConfig, model: EmbeddingModel) -> TextEncode
             config.backend,
             model=model,
             pooling=pooling,
-            memory=Path(config.store_dir) / "budgets",
+            memory=local_store(config.store_dir) / "budgets",
         ),
-        store_dir=Path(config.store_dir),
+        store_dir=local_store(config.store_dir),
+        store_address=config.store_dir if is_address(config.store_dir) else None,
         store_dtype=config.store_dtype,
     )

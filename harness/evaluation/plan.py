@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from harness.config import build
-from harness.embedding.store import EmbeddingStore
+from harness.embedding.shared_store import local_store
 from harness.evaluation.aggregates import parts_of
 from harness.evaluation.downloads import from_cache_only
 from harness.evaluation.encoder import build_encoder, with_published_settings
@@ -84,7 +84,7 @@ def plan(config: RunConfig) -> list[PlannedTask]:
     config = with_published_settings(config, model)
     encoder = build_encoder(config, model)
     head = build_head(config, encoder)
-    kept = _copied(Path(config.store_dir).absolute() / "tasks")
+    kept = _copied(local_store(config.store_dir).absolute() / "tasks")
     tasks = parts_of(resolve_tasks(config.tasks, cache_dir=Path(kept.name)))
     planned = []
     for task in tasks:
@@ -169,8 +169,7 @@ def _not_stored(task: Any, encoder: TextEncoder) -> tuple[tuple[int, float], ...
 
 
 def _missing(texts: Texts) -> list[str]:
-    folder = texts.encoder.store_dir / "embeddings"
-    store = EmbeddingStore(folder, texts.space, label="")
+    store = texts.encoder.store(texts.side)
     distinct = dict(zip(texts.keys, texts.texts, strict=True))
     places = store.find(list(distinct))
     return [text for text, place in zip(distinct.values(), places, strict=True) if place < 0]

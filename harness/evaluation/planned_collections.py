@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cost.collection import Collection, TextCount
+from harness.embedding.shared_store import local_store
 from harness.errors import BadInputError
 from harness.evaluation.aggregates import parts_of
 from harness.evaluation.evaluators import ranks
@@ -47,7 +47,7 @@ def planned_collections(config: PlanConfig, model: PlannedModel) -> list[Collect
                 basis="given",
             )
         ]
-    tasks = resolve_tasks(_named(config.tasks), cache_dir=Path(config.store_dir) / "tasks")
+    tasks = resolve_tasks(_named(config.tasks), cache_dir=local_store(config.store_dir) / "tasks")
     found = []
     for task in tasks:
         name = task.metadata.name

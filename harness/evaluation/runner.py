@@ -13,6 +13,7 @@ from mteb.abstasks.aggregated_task import AbsTaskAggregate
 
 from harness.config import RunConfig, build
 from harness.cost.memory import reset_peak_device_bytes
+from harness.embedding.shared_store import local_store
 from harness.errors import BadInputError, explain
 from harness.evaluation.aggregates import combine, parts_of, says_the_same
 from harness.evaluation.costing import CostMeter
@@ -87,7 +88,9 @@ class Runner:
         """
         logging.getLogger("mteb").setLevel(logging.ERROR)
         outcome = RunOutcome()
-        tasks = resolve_tasks(self.config.tasks, cache_dir=Path(self.config.store_dir) / "tasks")
+        tasks = resolve_tasks(
+            self.config.tasks, cache_dir=local_store(self.config.store_dir) / "tasks"
+        )
         parts = self._with_modes(parts_of(tasks))
         aggregates = [task for task in tasks if isinstance(task, AbsTaskAggregate)]
         named = {task.metadata.name for task in tasks}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.config import RunConfig, build
 from harness.cost.hardware import synchroniser
 from harness.cost.latency import probe
+from harness.embedding.shared_store import local_store
 from harness.evaluation.aggregates import parts_of
 from harness.evaluation.costing import CostMeter
 from harness.evaluation.downloads import DataLoader
@@ -50,7 +50,7 @@ def measure_latencies(config: RunConfig, snapshots: Mapping[System, Snapshot]) -
     config = with_published_settings(config, model)
     encoder = build_encoder(config, model)
     head = build_head(config, encoder)
-    tasks = resolve_tasks(config.tasks, cache_dir=Path(config.store_dir) / "tasks")
+    tasks = resolve_tasks(config.tasks, cache_dir=local_store(config.store_dir) / "tasks")
     data = DataLoader()
     timed: list[TimedMode] = []
     for task in parts_of(tasks):
