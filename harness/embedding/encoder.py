@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,13 +28,18 @@ from harness.embedding.prompts import (
 )
 from harness.embedding.ragged import Ragged
 from harness.embedding.shared_store import open_store
+from harness.embedding.spreading import (
+    SpreadsEncoding,
+    computed_lengths,
+    fill_spread,
+    refuse_not_finite,
+)
 from harness.embedding.texts import EncodingRecord, Texts
-from harness.errors import BadInputError
 from harness.interrupts import first_interrupt_held
 from harness.progress import progress_bar, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from harness.config import InstructionConfig, PoolingConfig
     from harness.embedding.model import EmbeddingModel
@@ -244,8 +250,12 @@ class TextEncoder:
 
     def store(self, side: Side) -> EmbeddingStore:
         """The store of a side's embeddings."""
-        place, name = self.store_address or str(self.store_dir), self.model.name
-        return open_store(place, self.space(side), label=name, kind=self.store_dtype)
+        return self._store_opener(side, self.store_dir)()
+
+    def _store_opener(self, side: Side, folder: Path) -> Callable[[], EmbeddingStore]:
+        """Opens that store, in whatever process it is called."""
+        place, name = self.store_address or str(folder), self.model.name
+        return partial(open_store, place, self.space(side), label=name, kind=self.store_dtype)
 
     def through_store(
         self, texts: Texts
@@ -299,6 +309,18 @@ class TextEncoder:
         prompts = texts.prompts.select(rows)
         lengths = prompts.ids.lengths
         ids = [texts.ids[row] for row in rows]
+        if isinstance(self.backend, SpreadsEncoding) and self.backend.spreads(lengths):
+            padded = fill_spread(
+                self.backend,
+                prompts,
+                keys,
+                self._store_opener(texts.side, self.store_dir.resolve()),
+                include_instruction=self.pooling.include_instruction,
+                description=f"Encoding {texts.side} texts",
+                check=lambda batch, finite: refuse_not_finite(batch, finite, ids, self.model.name),
+            )
+            store.refresh()
+            return lengths, padded
         padded = np.zeros_like(lengths)
         waiting: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = []
         written = time.monotonic()
@@ -320,9 +342,7 @@ class TextEncoder:
         ):
             for batch, vectors, computed in self._embed(prompts, ids):
                 waiting.append((batch, vectors))
-                longest = max(int(lengths[batch].max()), 1)
-                packed = computed < longest * len(batch)
-                padded[batch] = np.maximum(lengths[batch], 1) if packed else longest
+                padded[batch] = computed_lengths(lengths[batch], computed)
                 advance(len(batch), int(lengths[batch].sum()))
                 if interrupted():
                     break
@@ -340,12 +360,7 @@ class TextEncoder:
             prompts, include_instruction=self.pooling.include_instruction
         ):
             finite = np.isfinite(vectors).all(axis=1)
-            if not finite.all():
-                culprit = ids[int(batch[np.argmin(finite)])]
-                raise BadInputError(
-                    f"the embedding of text {culprit!r} holds NaN or infinity; use "
-                    f"backend.dtype=float32 or check the weights of {self.model.name}"
-                )
+            refuse_not_finite(batch, finite, ids, self.model.name)
             yield batch, vectors, computed
 
 

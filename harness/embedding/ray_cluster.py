@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -140,17 +141,19 @@ class Cluster:
         pool = ray_data.ActorPoolStrategy(
             size=workers.count, max_tasks_in_flight_per_actor=_IN_FLIGHT
         )
-        made = ray_data.from_arrow(list(tables)).map_batches(
-            worker,
-            fn_constructor_args=(job,),
-            batch_size=None,
-            batch_format="pyarrow",
-            compute=pool,
-            num_cpus=workers.cpus,
-            num_gpus=workers.gpus,
-            max_restarts=workers.retries,
-            max_task_retries=workers.retries,
-        )
+        given = ray_data.from_arrow(list(tables))
+        with warnings.catch_warnings(action="ignore"):  # Ray 2.60 has no other place for retries
+            made = given.map_batches(
+                worker,
+                fn_constructor_args=(job,),
+                batch_size=None,
+                batch_format="pyarrow",
+                compute=pool,
+                num_cpus=workers.cpus,
+                num_gpus=workers.gpus,
+                max_restarts=workers.retries,
+                max_task_retries=workers.retries,
+            )
         try:
             yield from made.iter_batches(
                 batch_size=None, batch_format="pyarrow", prefetch_batches=0

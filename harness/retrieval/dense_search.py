@@ -27,6 +27,7 @@ _A_THREAD = 1 << 23  # numbers of documents that are worth a thread of their own
 _SCORES = 1 << 22  # of a block: 16 MiB
 _BLOCK_BYTES = 64 << 20  # of documents that are multiplied at once, or read from a file
 _ALL = slice(None)
+_NONE = np.zeros(0, np.int64)
 _SPARE = 4  # candidates a rank that are sorted rather than thinned out
 
 
@@ -36,6 +37,7 @@ def dense_search(
     top_k: int,
     *,
     equal: EqualRows | None = None,
+    left_out: NDArray[np.int64] = _NONE,
 ) -> Ranking:
     """The documents with the largest dot products, exactly; equal documents score the same.
 
@@ -47,6 +49,7 @@ def dense_search(
         documents: float32 (n, d), of which nothing is copied, or rows of a file.
         top_k: Ranks to keep.
         equal: Which documents are equal, where that is known already.
+        left_out: Documents that are to come last, with a score of -inf: int64, ascending.
     """
     equal = EqualRows.of(documents) if equal is None else equal
     count = min(top_k, len(documents))
@@ -60,6 +63,8 @@ def dense_search(
         for first in range(0, len(documents), size):
             scores = _product(documents, block, slice(first, first + size))
             _repeat(scores, repeated, equal, first)
+            place = slice(*np.searchsorted(left_out, [first, first + len(scores)]))
+            scores[left_out[place] - first] = -np.inf
             best = _better(best, scores, first)
         found.documents[rows] = best.documents
         found.scores[rows] = best.scores
@@ -67,11 +72,15 @@ def dense_search(
 
 
 def _block_size(documents: RowSource, queries: int) -> int:
-    """Documents that are multiplied at once; a loop over single ones needs no blocks in memory."""
+    """Documents that are multiplied at once; a loop over single ones needs no blocks in memory.
+
+    A power of two: blocks begin at the same documents where a search is over a part of them that
+    begins with a block.
+    """
     size = _SCORES // queries
     if queries >= _FEW or not isinstance(documents, np.ndarray):
         size = min(size, _BLOCK_BYTES // max(4 * documents.shape[1], 1))
-    return max(size, 1)
+    return int(1 << (max(size, 1).bit_length() - 1))
 
 
 def _product(

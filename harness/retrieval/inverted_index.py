@@ -42,6 +42,13 @@ class InvertedIndex:
         index._take(postings, mapped=True)
         return index
 
+    @classmethod
+    def of_postings(cls, postings: Postings) -> InvertedIndex:
+        """An index of postings in memory."""
+        index = cls.__new__(cls)
+        index._take(postings)
+        return index
+
     def _take(self, postings: Postings, *, mapped: bool = False) -> None:
         from harness.retrieval import search_kernels  # a search has no time for an import
 
@@ -50,6 +57,11 @@ class InvertedIndex:
         self._mapped = mapped
         self._frequency: NDArray[np.int64] | None = None
         self._spare: list[tuple[NDArray[np.float32], NDArray[np.int32]]] = []
+
+    @property
+    def postings(self) -> Postings:
+        """What is held."""
+        return self._postings
 
     @property
     def documents(self) -> int:
