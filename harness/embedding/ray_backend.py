@@ -98,6 +98,19 @@ class RayBackend:
         """Documents of a shard; see `SpreadsSearch`."""
         return self.config.shard_documents
 
+    def put(self, value: Any) -> Any:
+        """See `SpreadsSearch`."""
+        return self.cluster.put(value)
+
+    def spread(self, function: Callable[..., Any], calls: Sequence[Sequence[Any]]) -> list[Any]:
+        """See `SpreadsSearch`.
+
+        Raises:
+            BadInputError: What the function says that the user can mend, or that machines die again
+                and again.
+        """
+        return self.cluster.spread(function, calls, retries=self.config.retries)
+
     def load(self) -> None:
         """Nothing: workers load the model with their first block, this process with its first."""
 

@@ -1,10 +1,10 @@
-"""Encoding by workers elsewhere, which write what they have encoded into the store themselves."""
+"""What a backend can have done by workers elsewhere: encoding into the store, and search."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,3 +142,26 @@ def refuse_not_finite(
             f"the embedding of text {culprit!r} holds NaN or infinity; use "
             f"backend.dtype=float32 or check the weights of {model}"
         )
+
+
+@runtime_checkable
+class SpreadsSearch(Protocol):
+    """A backend whose workers can search, each a shard of the documents."""
+
+    @property
+    def shard_documents(self) -> int:
+        """Documents of a shard; fewer are not worth the way."""
+        ...
+
+    def put(self, value: Any) -> Any:
+        """Keep a value where workers fetch it from; what stands for it in `spread`."""
+        ...
+
+    def spread(self, function: Callable[..., Any], calls: Sequence[Sequence[Any]]) -> list[Any]:
+        """What a module's function gives, in the order of the calls.
+
+        Args:
+            function: It is called anew elsewhere where its machine dies.
+            calls: Arguments of each call.
+        """
+        ...

@@ -25,6 +25,7 @@ from harness.retrieval.posting_runs import build_postings
 from harness.retrieval.query_side import QuerySide, query_matrix
 from harness.retrieval.ranking import Ranking
 from harness.retrieval.retriever import Dependencies, SearchWork, TermMatches
+from harness.retrieval.spread_search import SpreadSparse
 
 if TYPE_CHECKING:
     from harness.config import AlignedSparseConfig
@@ -64,6 +65,7 @@ class AlignedSparseRetriever:
             )
         else:
             self._index = InvertedIndex(self.vectors(corpus), self.config.index_weights)
+        self._shards = SpreadSparse.where_worth_it(self._encoder.backend, self._index.postings)
 
     def prepare(self, texts: Texts) -> None:
         """See `Vectoriser`: fits the head."""
@@ -135,8 +137,11 @@ class AlignedSparseRetriever:
 
     def search(self, queries: Texts, top_k: int) -> Ranking:
         """See `Retriever`."""
+        matrix = self._query_matrix(queries)
+        if self._shards is not None and len(queries) > 1:
+            return self._shards.search(matrix, top_k)
         threads = torch.get_num_threads()  # as many as dense search has
-        return self._index.search(self._query_matrix(queries), top_k, threads)
+        return self._index.search(matrix, top_k, threads)
 
     def rerank(self, queries: Texts, candidates: Ragged, top_k: int) -> Ranking:
         """See `Retriever`."""

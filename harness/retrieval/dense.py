@@ -15,6 +15,7 @@ from harness.embedding.streamed_texts import StreamedTexts
 from harness.retrieval.candidates import dense_scores, rank_candidates
 from harness.retrieval.dense_search import dense_search
 from harness.retrieval.retriever import Dependencies, SearchWork
+from harness.retrieval.spread_search import SpreadDense
 
 if TYPE_CHECKING:
     from harness.config import DenseConfig
@@ -31,12 +32,14 @@ class DenseRetriever:
 
     def __init__(self, config: DenseConfig, *, dependencies: Dependencies) -> None:
         self.config = config
-        model = dependencies.encoder.model
+        self._encoder = dependencies.encoder
+        model = self._encoder.model
         self.similarity = model.similarity if config.similarity == "auto" else config.similarity
         self._model_normalises = model.normalize
         self._normalised = self.similarity == "cosine" or model.normalize
         self._documents: RowSource = np.zeros((0, 0), np.float32)
         self._equal = EqualRows.of(self._documents)
+        self._shards: SpreadDense | None = None
 
     def index(self, corpus: Texts) -> None:
         """See `Retriever`; a streamed corpus becomes rows of a file."""
@@ -46,6 +49,9 @@ class DenseRetriever:
         else:
             self._documents = self.compared(corpus)
         self._equal = EqualRows.of(self._documents)
+        self._shards = SpreadDense.where_worth_it(
+            self._encoder.backend, self._documents, self._equal
+        )
 
     def tokenise(self, queries: Texts) -> None:
         """See `Retriever`."""
@@ -57,7 +63,10 @@ class DenseRetriever:
 
     def search(self, queries: Texts, top_k: int) -> Ranking:
         """See `Retriever`."""
-        return dense_search(self.compared(queries), self._documents, top_k, equal=self._equal)
+        compared = self.compared(queries)
+        if self._shards is not None and len(compared) > 1:
+            return self._shards.search(compared, top_k)
+        return dense_search(compared, self._documents, top_k, equal=self._equal)
 
     def rerank(self, queries: Texts, candidates: Ragged, top_k: int) -> Ranking:
         """See `Retriever`."""
