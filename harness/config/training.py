@@ -38,6 +38,8 @@ class StepConfig(ComponentConfig):
         lora_alpha: Scale of the adapters.
         train_embeddings: Whether token embeddings (and a head tied to them) are trained too, where
             all weights are.
+        embedding_rate: The learning rate of embeddings and of the head, as a share of
+            `learning_rate`. Below 1 it keeps the rows of rare tokens from drifting all one way.
         gradient_checkpointing: Less memory for a third more computation.
         held_out: The share of texts that is never trained on and gives the validation score.
         validate_every: Steps between two validations.
@@ -59,6 +61,7 @@ class StepConfig(ComponentConfig):
     lora_rank: int = 0
     lora_alpha: float = 32.0
     train_embeddings: bool = True
+    embedding_rate: float = 1.0
     gradient_checkpointing: bool = unscored(False)
     held_out: float = 0.01
     validate_every: int = unscored(200)
@@ -68,7 +71,7 @@ class StepConfig(ComponentConfig):
 
     def __post_init__(self) -> None:
         """Validate."""
-        for name in ("epochs", "learning_rate", "clip"):
+        for name in ("epochs", "learning_rate", "clip", "embedding_rate"):
             at_least(name, getattr(self, name), 0)
             require(getattr(self, name) > 0, f"{name} must be above 0")
         for name in ("weight_decay", "lora_rank", "lora_alpha", "seed", "checkpoint_seconds"):
@@ -99,6 +102,7 @@ class PretrainConfig(StepConfig):
         inner_width: Of the feed-forward layers.
         positions: Longest input that the model can be given.
         tied: Whether the head is the token embeddings.
+        embedding_deviation: Standard deviation that token embeddings are drawn with.
     """
 
     kind: str = "pretrain"
@@ -110,6 +114,7 @@ class PretrainConfig(StepConfig):
     inner_width: int = 704
     positions: int = 512
     tied: bool = True
+    embedding_deviation: float = 0.02
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.1
     batch_tokens: int = 4096
@@ -120,6 +125,10 @@ class PretrainConfig(StepConfig):
         at_least("vocabulary", self.vocabulary, 261)  # bytes and special tokens
         for name in ("layers", "width", "heads", "inner_width", "positions"):
             at_least(name, getattr(self, name), 1)
+        require(
+            self.embedding_deviation > 0,
+            f"embedding_deviation={self.embedding_deviation} must be above 0",
+        )
         require(
             self.width % self.heads == 0 and self.width // self.heads % 2 == 0,
             f"width={self.width} must be a multiple of heads={self.heads}, an even number each",

@@ -53,7 +53,9 @@ def train(
         TaskFailedError: If a loss or a gradient is not finite.
         KeyboardInterrupt: After Ctrl-C; a checkpoint is kept.
     """
-    optimiser = Optimiser(decoder.trained, weight_decay=config.weight_decay)
+    optimiser = Optimiser(
+        decoder.trained, weight_decay=config.weight_decay, embedding_rate=config.embedding_rate
+    )
     progress = Progress()
     if (kept := checkpoint.read()) is not None:
         progress, state = kept

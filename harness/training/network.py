@@ -75,7 +75,7 @@ def new_llama(config: PretrainConfig, tokenizer: Any) -> Any:
     """A Llama with weights drawn from the seed.
 
     Matrices that write into the residual stream are drawn smaller by the root of twice the number
-    of layers (GPT-2, section 2.3).
+    of layers (GPT-2, section 2.3); token embeddings with a deviation of their own.
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -101,6 +101,8 @@ def new_llama(config: PretrainConfig, tokenizer: Any) -> Any:
         for name, parameter in network.named_parameters():
             if name.endswith(("o_proj.weight", "down_proj.weight")):
                 parameter.div_((2 * config.layers) ** 0.5)
+        tokens = network.get_input_embeddings().weight
+        tokens.mul_(config.embedding_deviation / network.config.initializer_range)
     return network
 
 

@@ -12,26 +12,46 @@ if TYPE_CHECKING:
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 _BETAS = (0.9, 0.95)
 _EMBEDDINGS = ("embed", ".wte.", ".wpe.")  # of tokens and of positions
+_HEADS = ("lm_head",)  # decayed as matrices are, but with the rate of embeddings
 
 
 class Optimiser:
-    """AdamW, fused where the device has it; vectors and embeddings are not decayed."""
+    """AdamW, fused where the device has it; vectors and embeddings are not decayed.
 
-    def __init__(self, parameters: dict[str, torch.nn.Parameter], *, weight_decay: float) -> None:
+    Adam gives the small gradients of a token that is hardly ever there steps as large as those of
+    any other. They all point away from the mean state, so that rare tokens' rows drift into one
+    narrow cone (Gao et al. 2019, "Representation degeneration"): embeddings and heads can be given
+    a share of the learning rate.
+
+    Args:
+        parameters: What is trained, by name.
+        weight_decay: Of matrices.
+        embedding_rate: The share of the learning rate that embeddings and heads have.
+    """
+
+    def __init__(
+        self,
+        parameters: dict[str, torch.nn.Parameter],
+        *,
+        weight_decay: float,
+        embedding_rate: float = 1.0,
+    ) -> None:
         import torch
 
         self.parameters = parameters
-        matrices = [
-            parameter
-            for name, parameter in parameters.items()
-            if parameter.ndim > 1 and not any(part in name for part in _EMBEDDINGS)
-        ]
-        known = {id(matrix) for matrix in matrices}
-        others = [one for one in parameters.values() if id(one) not in known]
+        members: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+        for name, parameter in parameters.items():
+            embedding = any(part in name for part in _EMBEDDINGS)
+            decayed = parameter.ndim > 1 and not embedding
+            slowed = embedding or any(part in name for part in _HEADS)
+            members.setdefault((decayed, slowed), []).append(parameter)
         groups = [
-            {"params": group, "weight_decay": decay}
-            for group, decay in ((matrices, weight_decay), (others, 0.0))
-            if group
+            {
+                "params": group,
+                "weight_decay": weight_decay if decayed else 0.0,
+                "share": embedding_rate if slowed else 1.0,
+            }
+            for (decayed, slowed), group in members.items()
         ]
         fused = {parameter.device.type for parameter in parameters.values()} <= {"cpu", "cuda"}
         self._adam: Any = torch.optim.AdamW(groups, lr=0.0, betas=_BETAS, fused=fused)
@@ -46,7 +66,7 @@ class Optimiser:
 
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), clip)
         for group in self._adam.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group["share"]
         self._adam.step()
         self._adam.zero_grad(set_to_none=True)
         return float(norm)

@@ -85,3 +85,15 @@ def test_a_state_of_other_weights_is_refused():
     optimiser = Optimiser(parameters(a=[1.0]), weight_decay=0.0)
     with pytest.raises(BadInputError, match="other weights"):
         optimiser.load({"weight/b": torch.ones(1)}, 1)
+
+
+def test_embeddings_and_heads_move_by_their_share_of_the_rate():
+    names = ("linear.weight", "embed_tokens.weight", "lm_head.weight", "norm.weight")
+    found = parameters(**{name: [[1.0]] for name in names})
+    optimiser = Optimiser(found, weight_decay=0.0, embedding_rate=0.2)
+    for rate, at in ((0.1, (0.9, 0.98)), (0.05, (0.85, 0.97))):
+        for one in found.values():
+            one.grad = torch.ones(1, 1)  # Adam's steps are then the rate, whatever its length
+        optimiser.step(rate, clip=1e9)
+        whole, share = pytest.approx(at[0]), pytest.approx(at[1])
+        assert [one.item() for one in found.values()] == [whole, share, share, whole]
