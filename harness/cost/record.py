@@ -87,7 +87,8 @@ class CostRecord:
         padding_share: Share of computed tokens that was padding, in the corpus pass.
         encode_flops_per_second: FLOP/s of the corpus pass at true lengths.
         matmul_peak: FLOP/s of a matrix product on the same device and dtype.
-        mfu: `encode_flops_per_second` over `matmul_peak`.
+        mfu: `encode_flops_per_second` over `matmul_peak`, that of each device where there are
+            several.
         encode_joules: Energy of the corpus pass.
         query_joules: Energy of one query.
         fit_seconds: Time of fitting the head.

@@ -91,6 +91,11 @@ class SeveralDevices:
         return [f"cuda:{number}" for number in range(count)]
 
     @property
+    def device_count(self) -> int:
+        """Devices that compute at once; several workers may share one."""
+        return len(set(self.devices))
+
+    @property
     def device(self) -> str:
         """Where single prompts are embedded, and heads work."""
         return self._here.device

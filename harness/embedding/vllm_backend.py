@@ -88,6 +88,13 @@ class VllmBackend:
         """The kind of device that the installed vLLM runs on."""
         return platform()
 
+    @property
+    def device_count(self) -> int:
+        """Devices that compute at once."""
+        if self.device == "cpu":
+            return 1
+        return self.config.tensor_parallel_size * self.config.data_parallel_size
+
     @cached_property
     def dtype(self) -> str:
         """The dtype that `auto` or `fastest` stands for, or the configured one."""

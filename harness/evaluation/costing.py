@@ -239,7 +239,9 @@ class CostMeter:
                     backend = self._encoder.backend
                     self._peak = matmul_peak(backend.device, getattr(torch, backend.dtype))
                 figures["matmul_peak"] = self._peak
-                figures["mfu"] = rate / self._peak
+                # A backend of several devices has so many times the peak.
+                devices = getattr(self._encoder.backend, "device_count", 1)
+                figures["mfu"] = rate / (devices * self._peak)
         return figures
 
 

@@ -208,6 +208,9 @@ def test_device_and_dtype_need_no_model_and_no_worker():
     config = TransformersBackendConfig(devices=["cpu", "cpu"])
     each = build(config, model=None, pooling=None)
     assert (each.device, each.dtype, each.space) == ("cpu", "float32", {})
+    assert each.device_count == 1
+    each.__dict__["devices"] = ["cuda:0", "cuda:1", "cuda:1"]
+    assert each.device_count == 2
 
 
 def test_one_device_that_is_this_processs_own(tiny_bert):

@@ -146,6 +146,18 @@ def test_rates_are_of_all_texts_that_were_encoded():
     assert found["mfu"] is None
 
 
+@pytest.mark.parametrize("count", [None, 1, 4])
+def test_several_devices_have_their_peaks_together(count):
+    made = meter()
+    made._config.matmul_peak, made._peak = True, 50.0
+    if count is not None:
+        made._encoder.backend = SimpleNamespace(device="cpu", dtype="float32", device_count=count)
+    parts = [texts_of(["a", "cccc"], encoding=encoding([1, 4]))]
+    found = made.measure_vectors(SimpleNamespace(reads_head=False), parts, vector_bytes=77)
+    assert found["matmul_peak"] == 50.0
+    assert found["mfu"] == (111 + 156) / 2 / 50 / (count or 1)
+
+
 @pytest.mark.parametrize(("stored", "size"), [(True, 123), (False, None)])
 def test_an_index_is_on_disk_where_it_is_the_store(stored, size):
     made = meter()
