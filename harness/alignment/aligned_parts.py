@@ -60,7 +60,7 @@ class _Parts:
         shape = len(equal.originals), k
         self._originals = np.full(shape, -1, np.int32), np.zeros(shape, np.float32)
         self._start = 0
-        self._blank()
+        self._own: tuple[NDArray[np.int32], NDArray[np.float32]] | None = None
 
     def take(
         self, rows: NDArray[np.int64], ids: NDArray[np.int32], weights: NDArray[np.float32]
@@ -83,23 +83,28 @@ class _Parts:
         while self._start < self._count:
             yield self._finished()
 
-    def _blank(self) -> None:
-        shape = max(min(self._size, self._count - self._start), 0), self._k
-        self._ids, self._weights = np.full(shape, -1, np.int32), np.zeros(shape, np.float32)
+    def _part(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The part that is being filled; while one is in use there is no next one yet."""
+        if self._own is None:
+            shape = max(min(self._size, self._count - self._start), 0), self._k
+            self._own = np.full(shape, -1, np.int32), np.zeros(shape, np.float32)
+        return self._own
 
     def _fill(
         self, rows: NDArray[np.int64], ids: NDArray[np.int32], weights: NDArray[np.float32]
     ) -> None:
-        self._ids[rows - self._start], self._weights[rows - self._start] = ids, weights
+        if len(rows):
+            own = self._part()
+            own[0][rows - self._start], own[1][rows - self._start] = ids, weights
 
     def _finished(self) -> AlignedTokens:
         """The part, with those texts that repeat an earlier one."""
         repeats, sources = self._equal.repeats, self._equal.sources
         own = slice(*np.searchsorted(repeats, [self._start, self._start + self._size]))
         places = repeats[own] - self._start
-        self._ids[places] = self._originals[0][sources[own]]
-        self._weights[places] = self._originals[1][sources[own]]
-        found = AlignedTokens(self._ids, self._weights)
+        found = AlignedTokens(*self._part())
+        found.ids[places] = self._originals[0][sources[own]]
+        found.weights[places] = self._originals[1][sources[own]]
         self._start += self._size
-        self._blank()
+        self._own = None
         return found

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harness.embedding.mapped_rows import RowSource
 
 _BLOCK_BYTES = 64 << 20  # of logits at a time: n×V is never held
+_BLOCK_TEXTS = 1 << 12  # at most, since what is sorted of a text takes more than few logits do
 _MANY_TEXTS = 1024  # from which on it pays to look for columns that can be left out
 _NARROW = 0.9  # of the columns: if so many or fewer are left, they are copied together
 _PLACED: dict[str, tuple[NDArray[np.float32], torch.Tensor]] = {}  # by device
@@ -127,7 +128,7 @@ def logit_blocks(
     """
     matrix = None if head.matrix is None else _placed(head.matrix, device)
     bias = None if head.bias is None else torch.from_numpy(np.asarray(head.bias)).to(device)
-    size = max(_BLOCK_BYTES // (4 * head.vocabulary), 1)
+    size = min(max(_BLOCK_BYTES // (4 * head.vocabulary), 1), _BLOCK_TEXTS)
     buffer = torch.empty((min(size, len(rows)), head.vocabulary), device=device)
     for start in range(0, len(rows), size):
         block = rows[start : start + size]

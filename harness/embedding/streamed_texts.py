@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,7 @@ class StreamedTexts(Texts):
         self._scratch = scratch_folder(encoder.store_dir)
         self._folders = 0
         self._encodings: dict[int, EncodingRecord] = {}
-        self._known: dict[int, NDArray[np.int64]] = {}
+        self._known: dict[int, NDArray[Any]] = {}
 
     def folder(self) -> Path:
         """A new folder that is removed with the texts."""
@@ -61,8 +62,19 @@ class StreamedTexts(Texts):
             part.store = store
             yield part
             if part.encoding is not None and start not in self._encodings:
-                self._encodings[start], self._known[start] = part.encoding, part.lengths
-                self.encoding = EncodingRecord.total(list(self._encodings.values()))
+                self._known[start] = _narrow(part.lengths)
+                self._encodings[start] = replace(
+                    part.encoding,
+                    lengths=_narrow(part.encoding.lengths),
+                    padded_lengths=_narrow(part.encoding.padded_lengths),
+                )
+
+    @property
+    def encoding(self) -> EncodingRecord | None:
+        """See `Texts`: of all parts that were encoded or read so far, as one."""
+        if not self._encodings:
+            return None
+        return EncodingRecord.total(list(self._encodings.values()))
 
     @cached_property
     def pooled(self) -> NDArray[np.float32]:
@@ -82,9 +94,14 @@ class StreamedTexts(Texts):
         """See `Texts`."""
         if len(self._known) * PART < len(self):
             for number, part in enumerate(self.parts()):
-                self._known.setdefault(number * PART, part.lengths)
+                self._known.setdefault(number * PART, _narrow(part.lengths))
         parts = [self._known[start] for start in sorted(self._known)]
         return np.concatenate([np.zeros(0, np.int64), *parts])
+
+
+def _narrow(counts: NDArray[np.int64]) -> NDArray[Any]:
+    """Counts in the smallest type that holds them: they are kept for all texts."""
+    return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
 
 
 def _as_array(rows: MappedRows) -> NDArray[np.float32]:

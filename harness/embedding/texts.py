@@ -98,7 +98,7 @@ class Texts:
         self.texts = texts
         self.side = side
         self.encoder = encoder
-        self.encoding: EncodingRecord | None = None
+        self._encoding: EncodingRecord | None = None
         self.store: EmbeddingStore | None = None  # one that is open already, else its own
         self._stored = stored
         self._lengths: NDArray[np.int64] | None = None
@@ -110,6 +110,11 @@ class Texts:
     def parts(self) -> Iterator[Texts]:
         """All of them in order, as many at a time as are to be in memory: here at once."""
         yield self
+
+    @property
+    def encoding(self) -> EncodingRecord | None:
+        """What encoding them did; None before they are."""
+        return self._encoding
 
     @property
     def space(self) -> dict[str, Any]:
@@ -136,7 +141,7 @@ class Texts:
         """Pooled token states as the backbone gives them, not normalised: float32 (n, d)."""
         if not self._stored:
             return self.encoder.compute(self)
-        vectors, self._lengths, self.encoding = self.encoder.through_store(self)
+        vectors, self._lengths, self._encoding = self.encoder.through_store(self)
         return vectors
 
     @cached_property

@@ -102,8 +102,8 @@ class AlignedSparseRetriever:
             size=PART,
             device=self._encoder.backend.device,
         )
-        for own, part in zip(tokens, corpus.parts(), strict=True):
-            yield self._weighted(own, part)
+        for part in corpus.parts():
+            yield self._weighted(next(tokens), part)  # of which no name keeps the last ones
 
     def _weighted(self, tokens: AlignedTokens, texts: Texts) -> sparse.csr_array:
         """Aligned tokens of texts as their rows of the index."""

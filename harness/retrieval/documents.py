@@ -8,6 +8,8 @@ from scipy import sparse
 
 from harness.alignment.aligned_tokens import AlignedTokens
 
+_BLOCK = 1 << 10  # texts whose weights are float64 at a time
+
 
 def weigh(logits: NDArray[np.float32], how: str) -> NDArray[np.float32]:
     """Token weights from logits: `raw`, `relu`, `log1p` (of relu) or `binary` (all ones)."""
@@ -30,12 +32,16 @@ def document_matrix(
         weight: See `weigh`.
         l2: Whether each row is L2-normalised.
     """
-    present = tokens.ids >= 0
-    weights = np.where(present, weigh(tokens.weights, weight), np.float32(0))
-    if l2:
-        norms = np.linalg.norm(weights.astype(np.float64), axis=1, keepdims=True)
-        weights = (weights / np.maximum(norms, 1e-12)).astype(np.float32)
-    kept = present & (weights != 0)
+    weights = np.empty(tokens.ids.shape, np.float32)
+    for start in range(0, len(weights), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        present = tokens.ids[rows] >= 0
+        own = np.where(present, weigh(tokens.weights[rows], weight), np.float32(0))
+        if l2:
+            norms = np.linalg.norm(own.astype(np.float64), axis=1, keepdims=True)
+            own = (own / np.maximum(norms, 1e-12)).astype(np.float32)
+        weights[rows] = own
+    kept = (tokens.ids >= 0) & (weights != 0)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept.sum(axis=1))])
     shape = (len(weights), vocabulary)
     matrix = sparse.csr_array((weights[kept], tokens.ids[kept], offsets), shape=shape)

@@ -78,15 +78,16 @@ def build_postings(
         frequency = np.zeros(vocabulary, np.int64)
         runs: list[_Run] = []
         documents, negative = 0, False
-        for number, chunk in enumerate(chunks):
+        for chunk in chunks:
             if documents % layout.BLOCK:
                 raise ValueError(f"a run that ends at document {documents} must be the last")
             own = Postings.of(chunk, "float32")
-            runs.append(_write_run(own, folder / f"run{number}"))
+            runs.append(_write_run(own, folder / f"run{len(runs)}"))
             frequency += own.document_frequency
             _see_largest(own, largest)
             negative |= bool((own.weights < 0).any())
             documents += chunk.shape[0]
+            del own, chunk  # before the next one is made
         return _merge(runs, _Seen(documents, negative, frequency, largest), folder, weights)
     except OSError as error:
         raise BadInputError(
