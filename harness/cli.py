@@ -275,6 +275,8 @@ def _one_line(error: BaseException) -> str:
         message = f"{message.rstrip('.')}; {option[1]} is one of: {', '.join(known)}"
     if re.search(r"Could not (find|load) 'hydra/(launcher|sweeper)/", message):
         message += "; joblib, submitit and Optuna come with pip install 'harness[sweep]'"
+    if "hydra_ray_launcher" in message:
+        message += "; it comes with pip install 'harness[ray]'"
     return message or type(error).__name__
 
 

@@ -1,6 +1,9 @@
 """Sweeps whose jobs other processes run, and sweeps that Optuna steers."""
 
+import contextlib
 import json
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -101,3 +104,69 @@ def test_slurm_settings_compose():
         hydra = compose("run", own, return_hydra_config=True).hydra
     assert hydra.launcher._target_.endswith(".SlurmLauncher")
     assert (hydra.launcher.partition, hydra.launcher.gpus_per_node) == ("gpu", 1)
+
+
+@needs("hydra_ray_launcher")
+@pytest.mark.slow
+def test_jobs_on_a_ray_cluster_that_runs_already_encode_once(apart, tiny_bert, tmp_path):
+    """Its processes were started elsewhere, with an object store of their own."""
+    from ray.cluster_utils import Cluster
+
+    tiny = ("model=local", f"model.path={tiny_bert}", "pooling=mean", "head=ridge")
+    (tmp_path / "cluster").mkdir()
+    with contextlib.chdir(tmp_path / "cluster"):
+        head = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": 100 << 20}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        try:
+            status, out, lines = apart(
+                *("hydra/launcher=ray", f"hydra.launcher.ray.init.address={cluster.address}"),
+                *(*tiny, "retrieval=[aligned_sparse]", "results_dir=found", "store_dir=vectors"),
+                "retrieval.aligned_sparse.doc_top_k=8,16,-1",
+            )
+        finally:
+            cluster.shutdown()
+    assert status == 2, lines
+    (line,) = [line for line in lines if line.startswith("  tasks=folder ")]
+    assert "doc_top_k=-1: retrieval.aligned_sparse.doc_top_k=" in line
+    runs = [json.loads(path.read_text()) for path in (tmp_path / "found" / "runs").iterdir()]
+    assert sorted(run["texts_encoded"] for run in runs) == [0, 6]
+    assert (tmp_path / "vectors" / "embeddings").is_dir()
+    assert not list((tmp_path / "cluster").iterdir())
+    assert sum(line.startswith("sweep: doc_top_k=") for line in lines) == 3
+    found = pd.read_csv(sweep_folder(tmp_path) / "summary.csv")
+    assert found["settings"].tolist() == ["doc_top_k=8", "doc_top_k=16", "doc_top_k=-1"]
+    assert all(f" {name} " in out for name in found["settings"][:2])
+    assert not any("validated against" in line for line in lines)
+
+
+@needs("hydra_ray_launcher")
+def test_ray_settings_compose(tmp_path, monkeypatch):
+    from hydra import compose, initialize_config_dir
+
+    from harness.cli import config_folder
+
+    monkeypatch.chdir(tmp_path)
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        own = ["hydra/launcher=ray", "hydra.launcher.ray.remote.num_gpus=1"]
+        ray = compose("run", own, return_hydra_config=True).hydra.launcher.ray
+    assert (ray.remote.num_cpus, ray.remote.num_gpus) == (1, 1)
+    assert ray.init.address is None
+    assert ray.init.object_store_memory is None  # a running cluster refuses any other
+
+
+def test_a_launcher_whose_package_is_missing_says_which(tmp_path):
+    program = (
+        "import sys; sys.modules['hydra_plugins.hydra_ray_launcher'] = None; "
+        "from harness.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "run", "-m", "hydra/launcher=ray", "retrieval=[bm25]"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("harness: ")]
+    assert line.endswith("pip install 'harness[ray]'")
+    assert not list(tmp_path.glob("results"))
