@@ -28,7 +28,7 @@ from harness.config import (
     parse_component,
 )
 from harness.config.evaluation import TASK_TYPES
-from harness.config.training import StepConfig
+from harness.config.training_steps import StepConfig
 
 CONF = Path(__file__).parent.parent / "conf"
 MAINS = sorted(file.stem for file in CONF.glob("*.yaml") if file.stem != "hydra_settings")
@@ -165,6 +165,11 @@ BAD = [
     ("train", "pretrain", {"text": "x", "lora_rank": 1}, "train.lora_rank"),
     ("train", "pretrain", {"text": "x", "attention": "bidirectional"}, "train.attention"),
     ("train", "mntp", {"text": "x", "mask_probability": 0}, "train.mask_probability"),
+    ("train", "mntp", {"text": "x", "hidden_share": 0.95}, "hidden_share=0.95"),
+    ("train", "mntp", {"text": "x", "embedding_rate": 0}, "train.embedding_rate"),
+    ("train", "pretrain", {"text": "x", "embedding_deviation": 0}, "embedding_deviation=0"),
+    ("train", "contrastive", {"pairs": "x", "mntp_texts": 0}, "train.mntp_texts"),
+    ("train", "contrastive", {"pairs": "x", "mntp_weight": -1}, "train.mntp_weight"),
     ("train", "mntp", {"text": "x", "attention": "both"}, "train.attention"),
     ("train", "mntp", {"text": "x", "learning_rate": 0}, "train.learning_rate"),
     ("train", "mntp", {"text": "x", "epochs": "nan"}, "train.epochs"),

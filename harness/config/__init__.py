@@ -62,15 +62,15 @@ from harness.config.retrieval import (
 from harness.config.stages import StagesConfig
 from harness.config.status import StatusConfig
 from harness.config.sweep import SweepConfig
-from harness.config.training import (
+from harness.config.training import TrainConfig, TrainingStagesConfig
+from harness.config.training_steps import (
     ContrastiveConfig,
     EmbeddingStepConfig,
+    MaskingConfig,
     MntpConfig,
     PretrainConfig,
     SimcseConfig,
     StepConfig,
-    TrainConfig,
-    TrainingStagesConfig,
 )
 from harness.config.transform import (
     AllButTopConfig,
@@ -116,6 +116,7 @@ __all__ = [
     "LastTokenPoolingConfig",
     "LinearHeadConfig",
     "LmHeadConfig",
+    "MaskingConfig",
     "MaxPoolingConfig",
     "MeanPoolingConfig",
     "MlmHeadConfig",

@@ -13,6 +13,7 @@ from harness.embedding import pooling
 from harness.training.data import padding_token, read_pairs, read_texts, split, tokenize
 from harness.training.embed import Embedder, cached_backward
 from harness.training.losses import contrastive_loss
+from harness.training.mntp import MaskedTokens
 from harness.training.schedule import batches_of_pairs
 
 if TYPE_CHECKING:
@@ -73,7 +74,10 @@ class SimcseObjective:
 
 
 class PairsObjective:
-    """Each query's document against the batch's other documents and hard negatives."""
+    """Each query's document against the batch's other documents and hard negatives.
+
+    Where it is asked for, masked tokens of some of the documents are predicted as well.
+    """
 
     def __init__(self, config: ContrastiveConfig, tokenizer: Any) -> None:
         self.config = config
@@ -90,6 +94,9 @@ class PairsObjective:
         ]
         self._embedder = _embedder(config, tokenizer)
         self._batches = _batches(config, trained)
+        self._masked = (
+            MaskedTokens(config, tokenizer, self._documents) if config.mntp_weight else None
+        )
 
     @property
     def steps(self) -> int:
@@ -97,11 +104,11 @@ class PairsObjective:
         return len(self._batches)
 
     def backward(self, decoder: Decoder, worker: Worker, step: int) -> tuple[float, int]:
-        """See `Objective`."""
+        """See `Objective`; the loss is the sum of both, weighted, where there are two."""
         batch = self._batches[step]
         negatives = [self._hard[index] for index in batch]
         documents = np.concatenate([batch, *negatives]).astype(np.int64)
-        return cached_backward(
+        loss, tokens = cached_backward(
             self._embedder,
             decoder,
             worker,
@@ -109,9 +116,16 @@ class PairsObjective:
             loss_of=lambda sides: self._loss(*sides),
             seed=lambda part: worker.seed(self.config.seed, step, part),
         )
+        if self._masked is None:
+            return loss, tokens
+        texts = batch[: self.config.mntp_texts]
+        further = self._masked.backward(
+            decoder, worker, texts, step, weight=self.config.mntp_weight
+        )
+        return loss + further[0], tokens + further[1]
 
     def validate(self, decoder: Decoder, worker: Worker) -> float | None:
-        """The loss of held-out pairs in one batch, without hard negatives."""
+        """The contrastive loss of held-out pairs in one batch, without hard negatives."""
         if len(self._held) < 2:
             return None
         queries = self._embedder.every(decoder, worker, (self._queries, self._held))

@@ -151,7 +151,8 @@ def _freeze(network: Any, config: StepConfig) -> None:
     tokens, head = network.get_input_embeddings(), network.get_output_embeddings()
     if not config.train_embeddings:
         tokens.requires_grad_(False)
-    unread = isinstance(config, EmbeddingStepConfig) and head.weight is not tokens.weight
+    unread = isinstance(config, EmbeddingStepConfig) and not getattr(config, "mntp_weight", 0)
+    unread = unread and head.weight is not tokens.weight
     if unread or not config.train_embeddings:
         head.requires_grad_(False)
 

@@ -17,7 +17,7 @@ _ROWS = 256  # their logits stay in the cache
 
 
 def token_backward(
-    decoder: Decoder, worker: Worker, states: torch.Tensor, targets: torch.Tensor, total: int
+    decoder: Decoder, worker: Worker, states: torch.Tensor, targets: torch.Tensor, total: float
 ) -> float:
     """Backward of the mean token loss, with at most 256 rows of logits at a time.
 
@@ -26,7 +26,8 @@ def token_backward(
         worker: For its precision.
         states: (n, d), with their graph.
         targets: int64 (n,).
-        total: What the sum of losses is divided by: the tokens of the whole batch.
+        total: What the sum of losses is divided by: the tokens of the whole batch,
+            over the loss's weight.
 
     Returns:
         The sum of losses over `total`, in nats.

@@ -10,11 +10,13 @@ IDS = np.random.default_rng(0).integers(4, 10_000, (400, 500))
 EVERY = np.ones(IDS.shape, bool)
 
 
-def masked(*, maskable=EVERY, probability=0.2, seed=1):
+def masked(*, maskable=EVERY, probability=0.2, hidden=0.8, random=0.1, seed=1):
     return mask_tokens(
         IDS,
         maskable,
         probability=probability,
+        hidden=hidden,
+        random=random,
         mask_id=MASK,
         vocabulary=10_000,
         generator=np.random.default_rng(seed),
@@ -28,6 +30,12 @@ def test_shares():
     changed = (read != IDS) & (read != MASK)
     assert changed[chosen].mean() == pytest.approx(0.1, abs=0.01)
     assert (read == IDS)[chosen].mean() == pytest.approx(0.1, abs=0.01)
+
+
+def test_shares_of_their_own():
+    read, chosen = masked(hidden=0.5, random=0.0)
+    assert (read[chosen] == MASK).mean() == pytest.approx(0.5, abs=0.01)
+    assert np.array_equal(read[read != MASK], IDS[read != MASK])
 
 
 def test_random_tokens_are_of_the_whole_vocabulary():

@@ -246,6 +246,37 @@ def test_pairs_by_plain_torch(tmp_path, pooling, both_ways, negatives):
     assert tokens == sum(asked) + (2 if negatives else 1) * sum(lengths)
 
 
+def test_pairs_and_masked_tokens_by_plain_torch(tmp_path):
+    """Nothing hidden and every token chosen: the second loss is that of each token seen."""
+    path = write_pairs(tmp_path / "pairs.jsonl", sentences(4))
+    settings = {"pairs": str(path), "batch_size": 4, "negatives": 0}
+    seen = {"mask_probability": 0.99999, "hidden_share": 0, "random_share": 0}
+    both = step("contrastive", **settings, **seen, mntp_weight=0.25, mntp_texts=3)
+    decoder = Decoder(network(tied=False), both)
+    assert any("lm_head" in name for name in decoder.trained)
+    alone = PairsObjective(step("contrastive", **settings), tokenizer())
+    expected, read = alone.backward(decoder, worker(), 0)
+    predicted = [ids_of(sentences(4)[i]) for i in alone._batches[0][:3]]
+    losses = []
+    for ids in predicted:
+        states = decoder.states(torch.tensor([ids]), None)[0, :-1]
+        wanted = torch.tensor(ids[1:])
+        kept = wanted > 3  # no special token
+        losses.append(cross_entropy(decoder.logits(states)[kept], wanted[kept], reduction="none"))
+    mean = torch.cat(losses).mean()
+    (0.25 * mean).backward()
+    plain = gradients(decoder)
+    loss, tokens = PairsObjective(both, tokenizer()).backward(decoder, worker(), 0)
+    assert loss == pytest.approx(expected + 0.25 * float(mean.detach()), rel=1e-5)
+    assert tokens == read + sum(map(len, predicted))
+    close(gradients(decoder), plain)
+
+
+def test_a_head_that_no_loss_reads_is_not_trained(tmp_path):
+    decoder = Decoder(network(tied=False), step("contrastive", pairs="-"))
+    assert not any("lm_head" in name for name in decoder.trained)
+
+
 def test_simcse_embeds_a_text_twice(tmp_path):
     path = write_texts(tmp_path / "text.jsonl", sentences(20))
     config = step("simcse", text=str(path), batch_size=8, held_out=0.3, temperature=0.1)
