@@ -29,6 +29,7 @@ def test_equal_bit_for_bit(tmp_path_factory, data):
     mapped = write_rows(tmp_path_factory.mktemp("rows") / "rows", [embeddings])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_BLOCK_BYTES", data.draw(st.integers(1, 600)))
+        patch.setattr(module, "_BLOCK_TEXTS", data.draw(st.integers(1, 20)))
         patch.setattr(module, "_MANY_TEXTS", data.draw(st.sampled_from([1, 1000])))
         expected = aligned_tokens(head, embeddings, k, allowed=allowed)
         parts = list(aligned_parts(head, mapped, k, allowed=allowed, size=size))
@@ -39,3 +40,15 @@ def test_equal_bit_for_bit(tmp_path_factory, data):
     np.testing.assert_array_equal(
         np.concatenate([part.weights for part in parts]), expected.weights
     )
+
+
+def test_few_texts_are_sorted_at_a_time(monkeypatch):
+    seen = []
+    top_k = module.top_k
+    monkeypatch.setattr(module, "_BLOCK_TEXTS", 4)
+    monkeypatch.setattr(module, "top_k", lambda *own: seen.append(len(own[0])) or top_k(*own))
+    embeddings = np.random.default_rng(0).standard_normal((10, 3)).astype(np.float32)
+    head = MatrixReader(np.eye(3, dtype=np.float32), None)
+    found = aligned_tokens(head, embeddings, 1, allowed=np.ones(3, np.bool_))
+    assert seen == [4, 4, 2]
+    np.testing.assert_array_equal(found.ids[:, 0], embeddings.argmax(axis=1))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from harness.alignment.aligned_tokens import AlignedTokens
+from harness.retrieval import documents
 from harness.retrieval.documents import document_matrix, with_literal_terms
 
 
@@ -42,6 +43,19 @@ class TestAlignedTokens:
         scaled = document_matrix(tokens(self.IDS, self.WEIGHTS), 5, weight=weight, l2=True)
         lengths = [math.hypot(*row) or 1 for row in expected]
         np.testing.assert_allclose(scaled.toarray(), np.divide(expected, np.c_[lengths]), rtol=1e-6)
+
+    @pytest.mark.parametrize("l2", [False, True])
+    @pytest.mark.parametrize("weight", ["raw", "relu", "log1p", "binary"])
+    def test_blocks_change_no_bit(self, monkeypatch, weight, l2):
+        rng = np.random.default_rng(0)
+        ids = np.argsort(rng.random((50, 9)), axis=1).astype(np.int32)
+        ids[:, 5:][rng.random((50, 4)) < 0.5] = -1
+        own = AlignedTokens(ids, rng.standard_normal((50, 9)).astype(np.float32))
+        whole = document_matrix(own, 9, weight=weight, l2=l2)
+        monkeypatch.setattr(documents, "_BLOCK", 7)
+        found = document_matrix(own, 9, weight=weight, l2=l2)
+        for name in ("data", "indices", "indptr"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
 
     def test_no_documents(self):
         none = tokens(np.zeros((0, 3)), np.zeros((0, 3)))

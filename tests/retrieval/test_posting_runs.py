@@ -1,5 +1,7 @@
 """An index that is merged from files against the same one made in memory."""
 
+import weakref
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -38,6 +40,24 @@ def test_two_runs_by_hand(tmp_path, monkeypatch):
     assert found.weights.tolist() == [5, 6, 7, 1, 2, 3]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["offsets", "places", "weights"]
     assert (tmp_path / "places").stat().st_size == 12
+
+
+def test_no_chunk_is_held_while_the_next_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(layout, "BLOCK", 2)
+    alive = []
+
+    def chunks():
+        before = None
+        for _ in range(3):
+            alive.append(before is not None and before() is not None)
+            chunk = sparse.csr_array(np.ones((2, 3), np.float32))
+            before = weakref.ref(chunk)
+            yield chunk
+            del chunk
+
+    found = build_postings(chunks(), tmp_path, vocabulary=3, weights="float32")
+    assert found.documents == 6
+    assert alive == [False, False, False]
 
 
 @settings(deadline=None)

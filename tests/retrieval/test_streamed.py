@@ -83,6 +83,20 @@ def test_views_are_those_in_memory(corpora):
     np.testing.assert_array_equal(np.asarray(streamed.embeddings), plain.embeddings)
 
 
+def test_what_was_encoded_is_told_of_all_parts_and_kept_in_a_byte_a_text(corpora):
+    plain, streamed = corpora
+    assert streamed.encoding is None
+    _ = streamed.embeddings
+    _ = plain.embeddings  # reads what the other one has encoded
+    record = streamed.encoding
+    assert (record.texts, record.encoded, plain.encoding.encoded) == (70, 60, 0)
+    first = np.array([*range(40), *range(50, 70)])  # the ten between repeat earlier ones
+    assert sorted(record.lengths) == sorted(plain.lengths[first])
+    assert record.lengths.dtype == record.padded_lengths.dtype == np.int64
+    kept = [*streamed._known.values(), *(one.lengths for one in streamed._encodings.values())]
+    assert {array.dtype for array in kept} == {np.dtype(np.uint8)}
+
+
 @pytest.mark.parametrize("streamed_first", [True, False])
 @pytest.mark.parametrize(
     "config",
