@@ -27,6 +27,7 @@ from harness.alignment.ridge_parts import CorpusParts
 from harness.alignment.transforms import NoTransform
 from harness.config import NoTransformConfig, identity
 from harness.cost.flops import head_flops
+from harness.embedding.shared_file import fetch_shared, put_shared
 from harness.embedding.store import space_hash
 from harness.errors import BadInputError
 from harness.files import write_atomically
@@ -141,11 +142,13 @@ class RidgeHead:
 
     def _fit(self, corpus: Texts, *, plain: bool) -> None:
         path = self._path(corpus, plain=plain)
+        fetch_shared(path, self._encoder.store_address, check=_read)
         if path.exists():
             self._weights, words, self.fit_record = _read(path)
         else:
             self._weights, words, self.fit_record = self._learn(corpus, plain=plain)
             _write(path, self._weights, words, self.fit_record)
+            put_shared(path, self._encoder.store_address)
         if words is not None:
             self._words = WordLexicon(words, stemmer=self.config.stemmer)
 

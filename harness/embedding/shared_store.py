@@ -191,21 +191,22 @@ class SharedStore(EmbeddingStore):
         """Send what this process has written, or one that is gone; others send their own."""
         for mark in self._marks():
             with suppress(FileNotFoundError):  # another process has just sent it
-                if mark.stem in self._own or not _is_of_a_living_process(mark):
-                    self._send(mark)
-                    self._own.discard(mark.stem)
+                alive = mark.stem not in self._own and _writer_is_alive(mark)
+                index = mark.with_suffix(".arrow")
+                if not alive and index.exists():  # alive is None where this machine cannot tell
+                    self._send(index)
+                elif alive is not False:
+                    continue
+                mark.unlink()
 
-    def _send(self, mark: Path) -> None:
-        index = mark.with_suffix(".arrow")
-        if index.exists():
-            shard = self._shards.get(index.stem) or read_index(index)
-            self._vectors(shard)  # whole, or an error: nothing damaged is sent
-            if not self._described:
-                self._remote.put(self.folder / _SPACE)
-                self._described = True
-            self._remote.put(shard.path)
-            self._remote.put(index)
-        mark.unlink(missing_ok=True)
+    def _send(self, index: Path) -> None:
+        shard = self._shards.get(index.stem) or read_index(index)
+        self._vectors(shard)  # whole, or an error: nothing damaged is sent
+        if not self._described:
+            self._remote.put(self.folder / _SPACE)
+            self._described = True
+        self._remote.put(shard.path)
+        self._remote.put(index)
 
     def _mark(self, name: str) -> Path:
         return self.folder / f"{name}.unsent"
@@ -218,8 +219,8 @@ def _is_here(shard: Shard) -> bool:
     return shard.path.exists()
 
 
-def _is_of_a_living_process(mark: Path) -> bool:
+def _writer_is_alive(mark: Path) -> bool | None:
     try:
-        return bool(is_alive(json.loads(mark.read_text(encoding="utf-8"))))
+        return is_alive(json.loads(mark.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError, AttributeError):
-        return False
+        return None

@@ -72,6 +72,7 @@ def encoder(tmp_path):
         return SimpleNamespace(
             model=SimpleNamespace(tokenizer=FakeTokenizer(vocabulary)),
             store_dir=tmp_path / "store",
+            store_address=None,
         )
 
     return make

@@ -343,7 +343,9 @@ def assert_weights(head, expected):
 @pytest.fixture
 def words_encoder(tmp_path):
     return SimpleNamespace(
-        model=SimpleNamespace(tokenizer=Tokenizer()), store_dir=tmp_path / "store"
+        model=SimpleNamespace(tokenizer=Tokenizer()),
+        store_dir=tmp_path / "store",
+        store_address=None,
     )
 
 

@@ -117,6 +117,7 @@ def encoder_with(tokenizer=None, model=None, store_dir=None):
         model=model or SimpleNamespace(tokenizer=tokenizer),
         backend=SimpleNamespace(device="cpu"),
         store_dir=store_dir,
+        store_address=None,
     )
 
 

@@ -18,6 +18,7 @@ from harness.embedding.remote import RemoteFolder
 from harness.embedding.shared_store import local_store, open_store
 from harness.embedding.store import EmbeddingStore, text_keys
 from harness.errors import BadInputError
+from harness.process import this_process
 from tests.evaluation.conftest import write_folder
 
 SPACE = {"weights": "abc", "side": "query"}
@@ -283,10 +284,17 @@ class TestSeveralProcesses:
         machine("a")
         store = opened(s3)
         store.add(*numbered(1))
-        (store.folder / "shard-dead.unsent").write_text("{}")
+        writers = {
+            "dead": this_process() | {"started": 0},
+            "busy": this_process(),
+            "unknown": this_process() | {"host": "another"},
+        }
+        for name, process in writers.items():
+            (store.folder / f"shard-{name}.unsent").write_text(json.dumps(process))
         (store.folder / "shard-dead.safetensors").write_bytes(b"half")
         assert_has(opened(s3), 1)
-        assert not list(store.folder.glob("*.unsent"))
+        marks = sorted(mark.stem for mark in store.folder.glob("*.unsent"))
+        assert marks == ["shard-busy", "shard-unknown"]
         assert len(there(s3, ".safetensors")) == 1
 
     def test_processes_of_one_machine_and_another_add_at_once(self, s3, machine):
@@ -412,6 +420,11 @@ def encoded(place):
     return [json.loads(run.read_text())["texts_encoded"] for run in runs]
 
 
+def fits(place):
+    """Files of fitted heads by name; the seconds that each fit took are in them."""
+    return {path.name: path.read_bytes() for path in place.rglob("heads/ridge-*.safetensors")}
+
+
 def scores(output):
     return [
         {name: row[name] for name in ("task", "mode", "metric", "value")}
@@ -430,12 +443,29 @@ def test_machines_encode_once_and_score_alike(harness, s3, tmp_path):
     assert texts[0] > 0
     assert encoded(tmp_path / "a") == texts
     assert encoded(tmp_path / "b") == [0]
+    assert fits(tmp_path / "b") == fits(tmp_path / "a") != fits(tmp_path / "alone")
     assert not list(tmp_path.glob("*/s3:*"))  # no address has become a path
     before = there(s3)
     status, output, error = harness("plan", f"store_dir='{s3}'", "sweep.plan=true")
     assert status == 0, error
     assert [row["texts"] for row in map(json.loads, output.splitlines())] == [0]
     assert there(s3) == before
+
+
+def test_a_damaged_head_is_refused(harness, tmp_path):
+    address = f"memory://{tmp_path}/heads too"
+    status, _, error = harness("a", f"store_dir='{address}'")
+    assert status == 0, error
+    fs, _ = file_system(address)
+    (path,) = [path for path in there(address) if "/heads/" in path]
+    fs.pipe_file(path, fs.cat_file(path)[:-1] + b"x")
+    status, _, error = harness("b", f"store_dir='{address}'")
+    assert status == 2
+    assert f"{path.rpartition('/')[2]} is damaged: delete it" in error
+    fs.rm(path)
+    status, _, error = harness("b", f"store_dir='{address}'")
+    assert status == 0, error
+    assert [name for name in there(address) if "/heads/" in name] == [path]
 
 
 @pytest.mark.parametrize("place", ["s3://no-bucket/x", "gs://bucket/x", "s3://"])

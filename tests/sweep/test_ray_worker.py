@@ -1,6 +1,6 @@
 """Where jobs of a sweep run on a Ray cluster."""
 
-import os
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +11,7 @@ def test_a_worker_goes_where_the_sweep_was_started(tmp_path, monkeypatch):
     monkeypatch.chdir("/")
     monkeypatch.setenv("HARNESS_SWEEP_CWD", str(tmp_path))
     enter()
-    assert os.path.samefile(".", tmp_path)
+    assert Path.cwd().samefile(tmp_path)
 
 
 def test_a_node_without_the_folder_says_so(tmp_path, monkeypatch):
