@@ -359,7 +359,7 @@ class TextEncoder:
         for batch, vectors, computed in self.backend.embed(
             prompts, include_instruction=self.pooling.include_instruction
         ):
-            finite = np.isfinite(vectors).all(axis=1)
+            finite = np.asarray(np.isfinite(vectors).all(axis=1))
             refuse_not_finite(batch, finite, ids, self.model.name)
             yield batch, vectors, computed
 

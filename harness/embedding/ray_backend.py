@@ -73,6 +73,7 @@ class RayBackend:
         self._model = model
         self._pooling = pooling
         self.cluster = Cluster(config.address)
+        self._sent: Workers | None = None
 
     @property
     def device(self) -> str:
@@ -92,6 +93,15 @@ class RayBackend:
     def space(self) -> dict[str, Any]:
         """See `Backend`: nothing, these are the embeddings of transformers."""
         return {}
+
+    @property
+    def device_count(self) -> int:
+        """Devices like this process's that blocks were last sent to: GPUs, or whole machines."""
+        if self._sent is None:
+            return 1
+        if self._sent.gpus:
+            return max(round(self._sent.count * self._sent.gpus), 1)
+        return min(self._sent.count, len(self.cluster.machine_cpus))
 
     @property
     def shard_documents(self) -> int:
@@ -247,7 +257,8 @@ class RayBackend:
                 f"backend.cpus_per_worker={cpus:g}: no machine of the Ray cluster has more than "
                 f"{max(machines, default=0.0):g} CPUs; lower it"
             )
-        return Workers(max(min(count, blocks), 1), cpus, gpus, config.retries)
+        self._sent = Workers(max(min(count, blocks), 1), cpus, gpus, config.retries)
+        return self._sent
 
 
 def _anywhere(config: ModelConfig) -> ModelConfig:

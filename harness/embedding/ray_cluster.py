@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import socket
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 # Read when Ray is imported or started: nothing is sent to anyone, and its C++ logs, of which a
 # driver's go to standard error, say no more than what ends it.
 _ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+_SECONDS_TO_ANSWER = 10.0
 _IN_FLIGHT = 2  # blocks of a worker: one under way, one fetched meanwhile
 
 
@@ -63,7 +65,8 @@ class Cluster:
             address: `auto`, `HOST:PORT`; None for that of RAY_ADDRESS, without it one of this
                 machine that ends with the process.
         """
-        self.address = address or ("auto" if os.environ.get("RAY_ADDRESS") else None)
+        named = os.environ.get("RAY_ADDRESS") or None
+        self.address = named if address in (None, "auto") and named else address
 
     @property
     def is_of_this_machine(self) -> bool:
@@ -95,13 +98,13 @@ class Cluster:
         if ray.is_initialized():
             return ray
         _keep_off_standard_output()
-        alone = {"include_dashboard": False} if self.address is None else {}
         try:
+            _check_reachable(self.address)
             ray.init(
                 address=self.address or "local",
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                **alone,
+                include_dashboard=False if self.address is None else None,
             )
         except Exception as error:  # it fails in as many ways as networks do
             where = f"at {self.address}" if self.address else "on this machine"
@@ -191,6 +194,20 @@ class Cluster:
             raise
         except ray.exceptions.RayError as error:
             raise BadInputError(_gave_up(error)) from error
+
+
+def _check_reachable(address: str | None) -> None:
+    """Knock at a cluster's port, for which Ray itself would wait ten minutes.
+
+    Args:
+        address: `HOST:PORT`, maybe after `ray://`; nothing is done for any other.
+
+    Raises:
+        OSError: If nobody answers.
+    """
+    host, _, port = (address or "").rpartition("://")[2].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_ANSWER).close()
 
 
 def _gave_up(error: Exception) -> str:

@@ -17,7 +17,7 @@ from scipy import sparse
 from harness.alignment.equal_rows import EqualRows
 from harness.retrieval.dense_search import dense_search
 from harness.retrieval.inverted_index import InvertedIndex
-from harness.retrieval.postings import Postings
+from harness.retrieval.postings import Postings, offset_type
 from harness.retrieval.ranking import Ranking, ranked
 
 
@@ -178,7 +178,7 @@ def postings_range(postings: Postings, first: int, end: int) -> Postings:
     moved = np.append(begins.ravel(), counts.sum())
     return postings._replace(
         tokens=postings.tokens[kept],
-        offsets=moved.astype(postings.offsets.dtype),
+        offsets=moved.astype(offset_type(len(chosen))),
         places=postings.places[chosen],
         weights=postings.weights[chosen],
         scales=postings.scales[kept] if len(postings.scales) else postings.scales,

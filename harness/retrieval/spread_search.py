@@ -122,8 +122,8 @@ def _search_dense(
 def _search_sparse(
     postings: tuple[Any, ...], first: int, queries: sparse.csr_array, top_k: int
 ) -> Ranking:
-    own = [part.copy() if isinstance(part, np.ndarray) else part for part in postings]
-    return search_sparse_shard(Postings(*own), first, queries.copy(), top_k)
+    own = Postings._make(part.copy() if isinstance(part, np.ndarray) else part for part in postings)
+    return search_sparse_shard(own, first, queries.copy(), top_k)
 
 
 def _size(workers: SpreadsSearch) -> int:

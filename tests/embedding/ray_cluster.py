@@ -1,0 +1,29 @@
+"""A Ray cluster of several nodes on this machine, each a process tree of its own."""
+
+import os
+from contextlib import chdir, contextmanager
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+STORE_BYTES = 100 << 20
+
+
+@contextmanager
+def nodes(count, folder):
+    """A cluster of nodes with one CPU each, whose processes work in a folder.
+
+    Yields:
+        The cluster, and its nodes besides the first, to which drivers belong.
+    """
+    from ray.cluster_utils import Cluster
+
+    options = {"num_cpus": 1, "object_store_memory": STORE_BYTES}
+    with chdir(folder):
+        cluster = Cluster(
+            initialize_head=True, head_node_args={**options, "include_dashboard": False}
+        )
+        others = [cluster.add_node(**options) for _ in range(count - 1)]
+    try:
+        yield cluster, others
+    finally:
+        cluster.shutdown()
