@@ -57,10 +57,11 @@ class Recipe:
 
         from harness.config import build
 
-        device = self.backend.device
-        if device.startswith("cuda"):
-            torch.cuda.set_device(device)  # pinned memory would else take some of the first GPU's
-        elif device == "cpu":
+        device = torch.device(self.backend.device)
+        if device.type == "cuda":
+            # Pinned memory would else take some of the first GPU's.
+            torch.cuda.set_device(device.index or 0)
+        elif device.type == "cpu":
             torch.set_num_threads(self.threads)
         model = EmbeddingModel(self.model)
         vars(model).update(self.places)
