@@ -47,8 +47,8 @@ class Crew:
         """
         if not self._children:
             gc.collect()  # workers that nobody holds any more make room
-            for recipe in self._recipes:
-                self._children.append(start_child(serve, recipe, daemon=True))
+        for recipe in self._recipes[len(self._children) :]:  # all, or those an interrupt kept back
+            self._children.append(start_child(serve, recipe, daemon=True))
         while len(self._loaded) < len(self._recipes):
             self.wait()
 

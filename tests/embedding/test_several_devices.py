@@ -7,7 +7,6 @@ import threading
 from dataclasses import asdict
 
 import numpy as np
-import psutil
 import pytest
 
 from harness.config import ModelConfig, TransformersBackendConfig, build, parse_component
@@ -16,6 +15,7 @@ from harness.embedding.model import EmbeddingModel
 from harness.embedding.several_devices import SeveralDevices
 from tests.embedding.passes import backend, embedded, prompts_of
 from tests.embedding.short_of_memory import ShortRecipe
+from tests.embedding.worker_processes import workers_of
 
 ROWS = [
     np.random.default_rng(number).integers(3, 60, 1 + number % 29).tolist() for number in range(120)
@@ -40,10 +40,7 @@ def passes(each, prompts, **options):
 
 
 def workers():
-    """The processes that this one has started, in the order of their starts."""
-    children = psutil.Process().children()
-    found = [each for each in children if "spawn_main" in " ".join(each.cmdline())]
-    return sorted(found, key=lambda each: each.create_time())
+    return workers_of(os.getpid())
 
 
 @pytest.fixture(scope="module")

@@ -12,18 +12,13 @@ import pytest
 import yaml
 from safetensors.torch import load_file, save_file
 
+from tests.embedding.worker_processes import workers_of
 from tests.faults.runs import MODES, ROOT, finished, lasting, records, stored_texts
 from tests.faults.test_interrupt import TOLD, is_whole, many, shards
 
 __all__ = ["many"]  # a fixture
 
 DEVICES = "backend.devices=[cpu,cpu]"
-
-
-def workers(process):
-    """The workers of a process that is under way."""
-    children = psutil.Process(process).children(recursive=True)
-    return [each for each in children if "spawn_main" in " ".join(each.cmdline())]
 
 
 def are_gone(processes):
@@ -89,7 +84,7 @@ def test_a_worker_that_is_killed(zygote, many, tmp_path):
     folder = tmp_path / "two"
     started = zygote.start(folder, [*command, DEVICES])
     wait_for(lambda: len(shards(folder)) >= 3, started)
-    [killed, other] = workers(started.process)
+    [killed, other] = workers_of(started.process)
     killed.kill()
     assert started.wait() == 0, started.said()
     assert without_devices(lasting(folder)) == without_devices(lasting(tmp_path / "one"))
@@ -101,7 +96,7 @@ def test_workers_that_are_always_killed(zygote, undisturbed, tmp_path):
     started = zygote.start(tmp_path, [*undisturbed.command, DEVICES])
     killed = set()
     while psutil.Process(started.process).status() != psutil.STATUS_ZOMBIE:
-        for worker in workers(started.process):
+        for worker in workers_of(started.process):
             worker.kill()
             killed.add(worker.pid)
     assert started.wait() == 2
@@ -136,7 +131,7 @@ def test_ctrl_c(zygote, many, tmp_path):
     folder, command = tmp_path / "run", [*many(400), DEVICES]
     started = zygote.start(folder, command)
     wait_for(lambda: len(shards(folder)) >= 3, started)
-    group = [psutil.Process(started.process), *workers(started.process)]
+    group = [psutil.Process(started.process), *workers_of(started.process)]
     assert len(group) == 3
     for each in group:  # as a terminal sends it to all
         os.kill(each.pid, signal.SIGINT)
@@ -156,10 +151,10 @@ def test_ctrl_c(zygote, many, tmp_path):
 def test_workers_end_with_a_run_that_is_killed(zygote, many, tmp_path, while_loading):
     folder, command = tmp_path / "run", [*many(400), DEVICES]
     started = zygote.start(folder, command)
-    wait_for(lambda: len(workers(started.process)) == 2, started)
+    wait_for(lambda: len(workers_of(started.process)) == 2, started)
     if not while_loading:
         wait_for(lambda: len(shards(folder)) >= 3, started)
-    left = workers(started.process)
+    left = workers_of(started.process)
     os.kill(started.process, signal.SIGKILL)
     assert started.wait() == -signal.SIGKILL
     assert are_gone(left)
@@ -179,7 +174,7 @@ def test_the_whole_program_leaves_no_process(command, tmp_path):
     seen = set()
     while not shards(tmp_path):
         assert run.poll() is None, run.stderr.read()
-        seen |= set(workers(run.pid))
+        seen |= set(workers_of(run.pid))
         time.sleep(0.01)
     _, err = run.communicate(timeout=600)
     assert run.returncode == 0, err
