@@ -140,17 +140,20 @@ def test_jobs_on_a_ray_cluster_that_runs_already_encode_once(apart, tiny_bert, t
 
 
 @needs("hydra_ray_launcher")
-def test_ray_settings_compose(tmp_path, monkeypatch):
+@pytest.mark.filterwarnings(r"ignore:\s*'hydra/launcher/ray' is validated")
+def test_ray_settings_compose(monkeypatch):
     from hydra import compose, initialize_config_dir
 
     from harness.cli import config_folder
 
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         own = ["hydra/launcher=ray", "hydra.launcher.ray.remote.num_gpus=1"]
         ray = compose("run", own, return_hydra_config=True).hydra.launcher.ray
     assert (ray.remote.num_cpus, ray.remote.num_gpus) == (1, 1)
-    assert ray.init.address is None
+    assert ray.init.address == "local"  # not whichever runs on this machine
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    assert ray.init.address == "head:6379"
     assert ray.init.object_store_memory is None  # a running cluster refuses any other
 
 
