@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from harness.cost.flops import sparse_scoring_flops
+from harness.embedding.mapped_rows import touch
 from harness.embedding.ragged import Ragged
+from harness.embedding.streamed_texts import StreamedTexts
 from harness.errors import BadInputError
 from harness.retrieval.candidates import rank_candidates, sparse_scores
 from harness.retrieval.ranking import Ranking, best_of
 from harness.retrieval.retriever import Dependencies, SearchWork
+from harness.retrieval.word_files import WordPostings
 from harness.retrieval.word_index import CorpusWords, WordIndex
 
 if TYPE_CHECKING:
@@ -36,7 +39,12 @@ class Bm25Retriever:
         self._size = len(corpus)
         self._documents: sparse.csr_array | None = None
         self._index = WordIndex(k1=self.config.k1, b=self.config.b, method=self.config.method)
-        words = CorpusWords.of(corpus.texts, stopwords=self._stopwords, stemmer=self._stemmer)
+        own = {"stopwords": self._stopwords, "stemmer": self._stemmer}
+        self._streamed = isinstance(corpus, StreamedTexts)
+        if isinstance(corpus, StreamedTexts):
+            words = CorpusWords.in_files(corpus.texts, corpus.folder(), **own)
+        else:
+            words = CorpusWords.of(corpus.texts, **own)
         self._has_words = bool(words.vocab)
         if self._has_words:
             self._index.index(words)
@@ -55,6 +63,10 @@ class Bm25Retriever:
         for row, words in enumerate(self._query_words(queries)):
             known = self._known(words)
             if known:
+                if self._streamed:
+                    numbers = np.asarray(self._index.get_tokens_ids(known))
+                    indptr = self._index.scores["indptr"]
+                    touch(8 * int((indptr[numbers + 1] - indptr[numbers]).sum()))
                 scores = self._index.get_scores(known)
                 matched = np.flatnonzero(scores > 0).astype(np.int32)
                 found.documents[row], found.scores[row] = best_of(matched, scores[matched], k)
@@ -86,18 +98,30 @@ class Bm25Retriever:
     ) -> tuple[NDArray[np.float32], int]:
         if not self._has_words:
             return np.zeros(len(candidates.values), np.float32), 0
+        scores = self._index.scores
+        parts = (scores["data"], scores["indices"], scores["indptr"])
+        if self._streamed:
+            distinct, rows = np.unique(candidates.values, return_inverse=True)
+            documents = WordPostings(*parts).rows(distinct.astype(np.int64), self._size)
+            candidates = Ragged(rows.astype(np.int32), candidates.offsets)
+            return sparse_scores(
+                self._word_counts(queries, documents.shape[1]), documents, candidates
+            )
         if self._documents is None:  # only reranking asks for them
-            scores = self._index.scores
-            parts = (scores["data"], scores["indices"], scores["indptr"])
             postings = sparse.csr_array(parts, shape=(len(scores["indptr"]) - 1, self._size))
             self._documents = postings.T.tocsr()
+        counts = self._word_counts(queries, self._documents.shape[1])
+        return sparse_scores(counts, self._documents, candidates)
+
+    def _word_counts(self, queries: Texts, vocabulary: int) -> sparse.csr_array:
+        """How often each query holds each word of the corpus, CSR float32 (q, words)."""
         words = Ragged.from_rows([list(row) for row in self._word_numbers(queries)])
         counts = sparse.csr_array(
             (np.ones(len(words.values), np.float32), words.values, words.offsets),
-            shape=(len(words), self._documents.shape[1]),
+            shape=(len(words), vocabulary),
         )
         counts.sum_duplicates()
-        return sparse_scores(counts, self._documents, candidates)
+        return counts
 
     def _word_numbers(self, queries: Texts) -> list[NDArray[np.int64]]:
         """Numbers of each query's words that the corpus has, repeated ones repeatedly."""

@@ -9,6 +9,7 @@ from harness.alignment import regularisation as regularisation_module
 from harness.alignment import ridge_fit
 from harness.config import (
     AlignedSparseConfig,
+    Bm25Config,
     DenseConfig,
     InstructionConfig,
     MeanPoolingConfig,
@@ -26,7 +27,7 @@ from harness.embedding.model import EmbeddingModel
 from harness.embedding.ragged import Ragged
 from harness.embedding.streamed_texts import StreamedTexts
 from harness.embedding.transformers_backend import TransformersBackend
-from harness.retrieval import aligned_sparse
+from harness.retrieval import aligned_sparse, word_index
 from harness.retrieval import postings as layout
 from harness.retrieval.retriever import Dependencies
 
@@ -51,7 +52,7 @@ def encoder(tiny_llama, tmp_path):
 def corpora(encoder, tmp_path, monkeypatch):
     """The same 70 documents, some of them equal, in memory and in parts of 16."""
     monkeypatch.setattr(layout, "BLOCK", 16)
-    for module in (streamed_texts, aligned_sparse):
+    for module in (streamed_texts, aligned_sparse, word_index):
         monkeypatch.setattr(module, "PART", 16)
     rng = np.random.default_rng(0)
     texts = [" ".join(rng.choice(WORDS, rng.integers(1, 9)).tolist()) for _ in range(70)]
@@ -106,6 +107,8 @@ def test_what_was_encoded_is_told_of_all_parts_and_kept_in_a_byte_a_text(corpora
         AlignedSparseConfig(doc_top_k=7, query_expansion=2),
         AlignedSparseConfig(doc_top_k=7, index_weights="uint8", literal_share=0.3),
         AlignedSparseConfig(doc_top_k=3, scope="literal", doc_weight="raw"),
+        Bm25Config(),
+        Bm25Config(method="robertson", stemmer=None, stopwords=None),
     ],
 )
 def test_rankings_are_those_in_memory(encoder, corpora, config, streamed_first):
