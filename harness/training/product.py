@@ -21,8 +21,15 @@ ADAPTER = "adapter"
 _BESIDE = ".new-"
 
 
-def finished(folder: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
+def finished(
+    folder: Path, identity: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+) -> dict[str, Any] | None:
     """The record of a step that has been made here; None where it has not.
+
+    Args:
+        folder: Where it would be.
+        identity: All that decides what it makes.
+        defaults: Of settings: what a record was made with that is older than a setting.
 
     Raises:
         BadInputError: If the folder holds the product of another step.
@@ -31,7 +38,12 @@ def finished(folder: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None
     if not path.is_file():
         return None
     record = read_json(path, remedy=f"remove {folder} and train again")
-    if record.get("identity") != json.loads(json.dumps(identity)):
+    kept = dict(record.get("identity") or {})
+    if isinstance(kept.get("settings"), dict):
+        wanted = identity.get("settings", {})
+        added = {name: value for name, value in (defaults or {}).items() if name in wanted}
+        kept["settings"] = added | kept["settings"]
+    if kept != json.loads(json.dumps(identity)):
         raise BadInputError(
             f"{folder} holds a model that was trained with other settings or data; choose another "
             "output, or remove it"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +53,7 @@ def perform_step(
     """
     model = None if isinstance(config, PretrainConfig) or start is None else EmbeddingModel(start)
     what = _identity(config, model)
-    if (record := finished(folder, what)) is not None:
+    if (record := finished(folder, what, _defaults(config))) is not None:
         if is_first_process():
             say(f"{name}: kept, {folder} has been trained")
         return record
@@ -148,6 +148,10 @@ def _identity(config: StepConfig, model: EmbeddingModel | None) -> dict[str, Any
         "start": None if model is None else model.weights_hash[:16],
         "attention": None if model is None else model.config.attention,
     }
+
+
+def _defaults(config: StepConfig) -> dict[str, Any]:
+    return {one.name: one.default for one in fields(config) if one.default is not MISSING}
 
 
 def _make(folder: Path) -> None:

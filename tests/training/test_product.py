@@ -288,3 +288,13 @@ def test_what_is_no_decoder_is_refused(base, tmp_path, refusal):
     assert name in refusal(lambda: loaded(broken))
     (broken / "model.safetensors").write_bytes(b"none")
     assert "no decoder could be loaded" in refusal(lambda: loaded(broken))
+
+
+def test_a_record_that_is_older_than_a_setting_was_made_with_its_default(tmp_path, refusal):
+    write_record(tmp_path, {"identity": {"settings": {"seed": 1}}, "loss": 2.0})
+    defaults = {"seed": 0, "rate": 0.5, "other": 3}
+    asked = {"settings": {"seed": 1, "rate": 0.5}}
+    assert finished(tmp_path, asked, defaults)["loss"] == 2.0
+    for settings in ({"seed": 1, "rate": 0.4}, {"seed": 0, "rate": 0.5}):
+        message = refusal(lambda one=settings: finished(tmp_path, {"settings": one}, defaults))
+        assert "other settings or data" in message
