@@ -8,7 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from safetensors.numpy import load_file, save_file
+from scipy import sparse
 
+from harness.alignment.equal_rows import EqualRows
 from harness.components import parse_component as parse
 from harness.config import (
     InstructionConfig,
@@ -23,6 +25,10 @@ from harness.embedding.encoder import TextEncoder
 from harness.embedding.instructions import Template
 from harness.embedding.model import EmbeddingModel
 from harness.embedding.ray_cluster import Cluster, Workers
+from harness.errors import BadInputError
+from harness.retrieval.dense_search import dense_search
+from harness.retrieval.inverted_index import InvertedIndex
+from harness.retrieval.spread_search import SpreadDense, SpreadSparse
 from tests.embedding.ray_cluster import nodes
 from tests.embedding.tiny import model_folder
 
@@ -140,6 +146,34 @@ class TestWithoutACluster:
         assert Cluster("10.0.0.2:6379").address == "10.0.0.2:6379"
 
 
+def test_a_cluster_of_this_machine(encoder):
+    """The smallest whole way: a cluster is started, one worker encodes, the store has it all."""
+    import ray
+
+    plain, own = texts_of(encoder(HERE, "plain")), encoder(there(workers=1), "own")
+    texts = texts_of(own)
+    try:
+        found = texts.pooled
+        assert own.backend.device_count == 1
+    finally:
+        ray.shutdown()
+    np.testing.assert_allclose(found, plain.pooled, atol=1e-6)
+    assert texts.encoding.encoded == len(TEXTS)
+    assert len(shards(own)) > 4
+
+
+def test_what_a_cluster_reports_is_no_result(capsys):
+    from ray._private import worker
+
+    module._keep_off_standard_output()
+    module._keep_off_standard_output()
+    batch = {"lines": ["a node died"], "pid": "raylet", "is_err": False}
+    worker.print_to_stdstream(batch, ignore_prefix=False)
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.count("a node died") == 1
+
+
 def _connected():
     return "ray" in sys.modules and sys.modules["ray"].is_initialized()
 
@@ -226,6 +260,35 @@ class TestOnTwoNodes:
         assert "backend.gpus_per_worker=1: the Ray cluster has 0 GPUs" in refusal(
             lambda: texts_of(own).pooled
         )
+
+    def test_search_over_shards(self, cluster, encoder):
+        """Three shards of 16,384 documents at most, against one search here."""
+        backend = encoder(there(shard_documents=1), "own").backend
+        rng = np.random.default_rng(3)
+        documents = rng.standard_normal((40_000, 16)).astype(np.float32)
+        documents[rng.permutation(40_000)[:30_000]] = documents[:3].repeat(10_000, axis=0)
+        queries = rng.standard_normal((9, 16)).astype(np.float32)
+        equal = EqualRows.of(documents)
+        spread = SpreadDense.where_worth_it(backend, documents, equal)
+        assert SpreadDense.where_worth_it(backend, documents[:16_384], equal) is None
+        for k in (10, 1000):
+            found = spread.search(queries, k)
+            whole = dense_search(queries, documents, k)
+            np.testing.assert_array_equal(found.documents, whole.documents)
+            np.testing.assert_allclose(found.scores, whole.scores, atol=1e-5)
+
+        weights = sparse.random_array((40_000, 300), density=0.02, format="csr", rng=rng)
+        index = InvertedIndex(weights.astype(np.float32), "uint8")
+        asked = sparse.random_array((9, 300), density=0.05, format="csr", rng=rng)
+        asked = asked.astype(np.float32)
+        found = SpreadSparse.where_worth_it(backend, index.postings).search(asked, 100)
+        whole = index.search(asked, 100)
+        np.testing.assert_array_equal(found.documents, whole.documents)
+        np.testing.assert_array_equal(found.scores, whole.scores)
+
+        queries[4, 2] = np.nan
+        with pytest.raises(BadInputError, match="a query's score of a document is NaN"):
+            spread.search(queries, 10)
 
     def test_an_error_of_a_worker_that_nobody_expects(self, cluster, encoder):
         own = encoder(there(), "own")

@@ -63,16 +63,17 @@ def _run(folder, command):
 
 
 @pytest.fixture(scope="module")
-def command(tmp_path_factory, tiny_bert):
+def plain(tmp_path_factory, tiny_bert):
+    """A run in one process of more texts than the other tests have, so that it lasts."""
     collection = write_collection(tmp_path_factory.mktemp("collections") / "many", documents=300)
     return run_command(collection, tiny_bert)
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory, zygote, command):
+def alone(tmp_path_factory, zygote, plain):
     """A run in one process: its working directory."""
     folder = tmp_path_factory.mktemp("alone")
-    zygote.finish(folder, command)
+    zygote.finish(folder, plain)
     return folder
 
 
@@ -83,9 +84,9 @@ def cluster(tmp_path):
         yield made, *others
 
 
-def test_two_workers_and_then_a_killed_driver(zygote, command, alone, cluster, tmp_path):
+def test_two_workers_and_then_a_killed_driver(zygote, plain, alone, cluster, tmp_path):
     address = cluster[0].address
-    on_two = on_cluster(command, address)
+    on_two = on_cluster(plain, address)
     zygote.finish(tmp_path / "two", on_two)
     assert results(tmp_path / "two") == results(alone)
     assert records(tmp_path / "two")[-1]["texts_encoded"] == stored_texts(alone)
@@ -106,10 +107,10 @@ def test_two_workers_and_then_a_killed_driver(zygote, command, alone, cluster, t
     assert results(killed) == results(alone)
 
 
-def test_a_node_killed_half_way(zygote, command, alone, cluster, tmp_path):
+def test_a_node_killed_half_way(zygote, plain, alone, cluster, tmp_path):
     made, other = cluster
     folder = tmp_path / "run"
-    started = zygote.start(folder, on_cluster(command, made.address))
+    started = zygote.start(folder, on_cluster(plain, made.address))
     some_are_stored(folder, started)
     assert stored_texts(folder) < stored_texts(alone)
     made.remove_node(other, allow_graceful=False)
@@ -119,7 +120,7 @@ def test_a_node_killed_half_way(zygote, command, alone, cluster, tmp_path):
     assert stored_texts(folder) == stored_texts(alone)
 
 
-def test_a_model_that_gives_nan_ends_with_one_line(zygote, command, cluster, tiny_bert, tmp_path):
+def test_a_model_that_gives_nan_ends_with_one_line(zygote, plain, cluster, tiny_bert, tmp_path):
     broken = tmp_path / "broken"
     broken.mkdir()
     for file in tiny_bert.iterdir():
@@ -128,7 +129,7 @@ def test_a_model_that_gives_nan_ends_with_one_line(zygote, command, cluster, tin
     name = next(name for name in weights if name.endswith("word_embeddings.weight"))
     weights[name] = weights[name] * np.float32(np.nan)
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
-    told = on_cluster(command, cluster[0].address, f"model.path={broken}", "head=mlm")
+    told = on_cluster(plain, cluster[0].address, f"model.path={broken}", "head=mlm")
     told = [each for each in told if each not in (f"model.path={tiny_bert}", "head=ridge")]
     started = zygote.start(tmp_path / "run", told)
     assert started.wait() == 2, started.said()
@@ -139,7 +140,7 @@ def test_a_model_that_gives_nan_ends_with_one_line(zygote, command, cluster, tin
     assert last.endswith("check the weights of local/broken")
 
 
-def test_a_store_on_s3_that_workers_write(command, alone, tmp_path, monkeypatch):
+def test_a_store_on_s3_that_workers_write(plain, alone, tmp_path, monkeypatch):
     boto3 = pytest.importorskip("boto3")
     from moto.server import ThreadedMotoServer
 
@@ -154,7 +155,7 @@ def test_a_store_on_s3_that_workers_write(command, alone, tmp_path, monkeypatch)
     folder.mkdir()
     try:
         with nodes(2, tmp_path) as (made, _):
-            told = on_cluster(command, made.address, "store_dir=s3://bucket/store")
+            told = on_cluster(plain, made.address, "store_dir=s3://bucket/store")
             told.remove("store_dir=store")
             done = _run(folder, told)
         listed = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket="bucket")
