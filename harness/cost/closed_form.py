@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.cost.shape import TransformerShape
+
+_AT_ONCE = 1 << 16  # texts whose FLOPs are held
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ class QuadraticFlops:
             self.constant + tokens * self.linear + tokens * tokens * self.quadratic
         )
         return flops
+
+    def total(self, lengths: NDArray[Any]) -> float:
+        """Return the sum over texts of these lengths, (n,), of which few are held as FLOPs."""
+        blocks = range(0, len(lengths), _AT_ONCE)
+        return sum((float(self.at(lengths[row : row + _AT_ONCE]).sum()) for row in blocks), 0.0)
 
 
 def closed_form_flops(shape: TransformerShape, *, logits: bool = False) -> QuadraticFlops:

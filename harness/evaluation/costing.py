@@ -131,9 +131,8 @@ class CostMeter:
         if not work.encodes_documents:
             encode_document = encode_query = corpus_encoding = 0.0
         elif forward is not None:
-            per_document = forward.at(corpus.lengths)
-            corpus_encoding = float(per_document.sum())
-            encode_document = float(per_document.mean())
+            corpus_encoding = forward.total(corpus.lengths)
+            encode_document = corpus_encoding / len(corpus)
             encode_query = 0.0
             if work.encodes_queries:
                 encode_query = float(forward.at(queries.lengths).mean())
@@ -230,7 +229,7 @@ class CostMeter:
         forward, _ = self.forward_flops()
         if forward is not None:
             figures["padding_flops"] = padding_flops(forward, record.lengths, record.padded_lengths)
-            rate = float(forward.at(record.lengths).sum()) / record.seconds
+            rate = forward.total(record.lengths) / record.seconds
             figures["encode_flops_per_second"] = rate
             if self._config.matmul_peak:
                 if self._peak is None:

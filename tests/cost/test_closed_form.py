@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from harness.cost import closed_form
 from harness.cost.closed_form import (
     QuadraticFlops,
     added_flops,
@@ -110,3 +111,11 @@ def test_forward_flops_grow_with_length(shape, lengths):
     assert np.all(np.diff(flops) > 0)
     # Two texts apart never cost more than one text of both.
     assert np.all(flops + flops[0] <= forward_flops(shape, lengths + lengths[0]))
+
+
+def test_the_total_of_many_texts_is_their_sum(monkeypatch):
+    monkeypatch.setattr(closed_form, "_AT_ONCE", 3)
+    forward = QuadraticFlops(linear=10.0, quadratic=1.0, constant=7.0)
+    # 7·7 + 10·(0 + … + 6) + (0 + 1 + 4 + … + 36)
+    assert forward.total(np.arange(7)) == 49 + 210 + 91
+    assert forward.total(np.zeros(0, np.int64)) == 0.0
