@@ -299,6 +299,40 @@ class TestOnTwoNodes:
             list(own.backend.embed(prompts, include_instruction=True))
 
 
+@pytest.mark.slow
+def test_a_node_that_is_killed_half_way(encoder, tmp_path):
+    """Its worker's block is encoded by the other; nothing is lost, nothing else is different."""
+    import ray
+
+    texts = [f"{text} {WORDS[turn]} {turn}" for turn in range(7) for text in TEXTS]
+    plain = texts_of(encoder(HERE, "plain"), texts)
+    with nodes(2, tmp_path) as (made, (other,)):
+        ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
+        try:
+            own = encoder(there(block_tokens=64), "own")
+            asked = texts_of(own, texts)
+            prompts, seen, killed_at = asked.prompts, [], None
+            filled = own.backend.fill(
+                prompts,
+                asked.keys,
+                own._store_opener("document", tmp_path / "own"),
+                include_instruction=True,
+            )
+            for part in filled:
+                seen += part.rows.tolist()
+                if killed_at is None and len(shards(own)) > 6:
+                    killed_at = len(seen)
+                    made.remove_node(other, allow_graceful=False)
+            assert killed_at is not None
+            assert killed_at < len(texts) // 2
+            assert sorted(seen) == list(range(len(texts)))
+            found = texts_of(own, texts)
+            np.testing.assert_allclose(found.pooled, plain.pooled, atol=1e-6)
+            assert (found.encoding.read, found.encoding.encoded) == (len(texts), 0)
+        finally:
+            ray.shutdown()
+
+
 class Dying:
     """A worker that dies with every block."""
 
