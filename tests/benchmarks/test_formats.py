@@ -17,5 +17,5 @@ def test_scores_hardly_change(scifact, tmp_path):
     for one in found:
         assert abs(change(one, found)) <= BOUNDS[one.kind], one
     sizes = {one.kind: one.store_bytes for one in found}
-    assert sizes["float16"] == sizes["bfloat16"] < 0.53 * sizes["float32"]
+    assert max(sizes["float16"], sizes["bfloat16"]) < 0.53 * sizes["float32"]
     assert sizes["int8"] < 0.29 * sizes["float32"]
