@@ -144,8 +144,8 @@ class EncoderRunConfig:
     Attributes:
         task_instructions: Task name to its instruction, or to a mapping of `query` and `document`;
             `default` stands for tasks that are not listed and that mteb has no prompt for.
-        store_dir: A folder, or an address of fsspec's, such as `s3://bucket/folder`, whose mirror is
-            below `.harness/mirror`.
+        store_dir: A folder, or an address of fsspec's such as `s3://bucket/folder`, whose mirror
+            is below `.harness/mirror`.
         store_dtype: How the store keeps embeddings: `float32`, exact; `float16` or `bfloat16`,
             half of it, or `int8`, a quarter, with one scale an embedding. All modes read what the
             store keeps, so that it is part of a result's identity.
