@@ -75,7 +75,7 @@ def shards(encoder):
     return sorted(encoder.store("document").folder.glob("shard-*.arrow"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def cluster(tmp_path_factory):
     """Two nodes, which this process has joined."""
     import ray
