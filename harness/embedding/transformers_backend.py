@@ -195,6 +195,8 @@ class TransformersBackend:
             BadInputError: If one text alone does not fit into memory, twice.
         """
         lengths = prompts.ids.lengths
+        if not len(lengths):
+            return
         order = longest_first(lengths)
         descending = lengths[order]
         self._tell_of_a_faster_dtype(int(lengths.sum()))

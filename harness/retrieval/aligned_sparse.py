@@ -49,6 +49,7 @@ class AlignedSparseRetriever:
         self._encoder = dependencies.encoder
         self._head = dependencies.head
         self._needs_embedding = config.query_expansion > 0 or config.query_weight == "score"
+        self._shards: SpreadSparse | None = None
 
     def index(self, corpus: Texts) -> None:
         """See `Retriever`."""
