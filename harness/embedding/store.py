@@ -35,9 +35,7 @@ from harness.embedding.shards import (
     read_index,
 )
 from harness.errors import BadInputError
-from harness.files import remove_leftovers, write_atomically, write_text
-
-_ABANDONED_SECONDS = 86_400.0  # no shard takes so long to write: its writer was killed
+from harness.files import ABANDONED_SECONDS, remove_leftovers, write_atomically, write_text
 
 
 def text_keys(texts: Sequence[str]) -> list[bytes]:
@@ -190,7 +188,7 @@ class EmbeddingStore:
         if not (self.folder / "space.json").exists():
             write_text(self.folder / "space.json", json.dumps(self._space, indent=2) + "\n")
         if not self._swept:
-            remove_leftovers(self.folder, older_than=_ABANDONED_SECONDS)
+            remove_leftovers(self.folder, older_than=ABANDONED_SECONDS)
             self._swept = True
         path = self.folder / f"{name}.safetensors"
         entries, scales = encode(vectors, self._kind)

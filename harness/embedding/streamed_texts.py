@@ -106,4 +106,4 @@ def _narrow(counts: NDArray[np.int64]) -> NDArray[Any]:
 
 def _as_array(rows: MappedRows) -> NDArray[np.float32]:
     """Rows of a file where an array is promised: they are indexed alike."""
-    return rows  # type: ignore[return-value]  # as said
+    return rows  # type: ignore[return-value]  # no array, but indexed like one
