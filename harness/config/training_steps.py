@@ -38,6 +38,10 @@ class StepConfig(ComponentConfig):
             all weights are.
         embedding_rate: The learning rate of embeddings and of the head, as a share of
             `learning_rate`. Below 1 it keeps the rows of rare tokens from drifting all one way.
+        center_head: Whether the mean row is taken out of the head after each step, where the head
+            is trained. Its softmax is the same without, and rows do not drift all one way.
+        optimiser: `adamw`, or `muon` for the matrices of layers (AdamW for the rest), which
+            learns more from each token, of the same `learning_rate`.
         gradient_checkpointing: Less memory for a third more computation.
         held_out: The share of texts that is never trained on and gives the validation score.
         validate_every: Steps between two validations.
@@ -60,6 +64,8 @@ class StepConfig(ComponentConfig):
     lora_alpha: float = 32.0
     train_embeddings: bool = True
     embedding_rate: float = 1.0
+    center_head: bool = False
+    optimiser: str = "adamw"
     gradient_checkpointing: bool = unscored(False)
     held_out: float = 0.01
     validate_every: int = unscored(200)
@@ -80,6 +86,7 @@ class StepConfig(ComponentConfig):
         for name in ("warmup", "dropout", "held_out"):
             value = getattr(self, name)
             require(0 <= value < 1, f"{name}={value} must be at least 0 and below 1")
+        one_of("optimiser", self.optimiser, ("adamw", "muon"))
         one_of("dtype", self.dtype, ("auto", *DTYPES[:2]))
         one_of("save_dtype", self.save_dtype, DTYPES)
         if self.attention is not None:

@@ -54,7 +54,11 @@ def train(
         KeyboardInterrupt: After Ctrl-C; a checkpoint is kept.
     """
     optimiser = Optimiser(
-        decoder.trained, weight_decay=config.weight_decay, embedding_rate=config.embedding_rate
+        decoder.trained,
+        weight_decay=config.weight_decay,
+        embedding_rate=config.embedding_rate,
+        muon=config.optimiser == "muon",
+        centred=decoder.trained_head if config.center_head else (),
     )
     progress = Progress()
     if (kept := checkpoint.read()) is not None:

@@ -70,6 +70,12 @@ class Decoder:
             if parameter.requires_grad
         }
 
+    @property
+    def trained_head(self) -> list[torch.nn.Parameter]:
+        """The head's matrix (V, d) where it is trained, else none."""
+        head: torch.nn.Parameter = self.network.get_output_embeddings().weight
+        return [head] if head.requires_grad else []
+
 
 def new_llama(config: PretrainConfig, tokenizer: Any) -> Any:
     """A Llama with weights drawn from the seed.

@@ -1,7 +1,8 @@
-"""AdamW over named parameters, and its state as tensors that safetensors can hold."""
+"""AdamW or Muon over named parameters, and their state as tensors that safetensors can hold."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import BadInputError
@@ -9,8 +10,10 @@ from harness.errors import BadInputError
 if TYPE_CHECKING:
     import torch
 
-_MOMENTS = ("exp_avg", "exp_avg_sq")
+_ADAM = ("exp_avg", "exp_avg_sq")
+_MUON = ("momentum_buffer",)
 _BETAS = (0.9, 0.95)
+_MOMENTUM = 0.95
 _EMBEDDINGS = ("embed", ".wte.", ".wpe.")  # of tokens and of positions
 _HEADS = ("lm_head",)  # decayed as matrices are, but with the rate of embeddings
 
@@ -21,12 +24,19 @@ class Optimiser:
     Adam gives the small gradients of a token that is hardly ever there steps as large as those of
     any other. They all point away from the mean state, so that rare tokens' rows drift into one
     narrow cone (Gao et al. 2019, "Representation degeneration"): embeddings and heads can be given
-    a share of the learning rate.
+    a share of the learning rate, and a head's mean row can be taken out after each step, which its
+    softmax does not notice (Stollenwerk et al. 2026, "Output embedding centering", mu-centering).
+
+    Muon (Jordan et al. 2024) moves matrices by their momentum with all singular values made about
+    1, in steps as long as AdamW's (Liu et al. 2025, "Muon is scalable", section 2.2). Embeddings,
+    heads and vectors stay with AdamW.
 
     Args:
         parameters: What is trained, by name.
         weight_decay: Of matrices.
         embedding_rate: The share of the learning rate that embeddings and heads have.
+        muon: Whether matrices are moved by Muon.
+        centred: Of the parameters those that have their mean row taken out after each step.
     """
 
     def __init__(
@@ -35,16 +45,26 @@ class Optimiser:
         *,
         weight_decay: float,
         embedding_rate: float = 1.0,
+        muon: bool = False,
+        centred: Sequence[torch.nn.Parameter] = (),
     ) -> None:
         import torch
 
         self.parameters = parameters
+        self._centred = list(centred)
         members: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+        matrices = []
+        self._moments = {}
         for name, parameter in parameters.items():
             embedding = any(part in name for part in _EMBEDDINGS)
             decayed = parameter.ndim > 1 and not embedding
             slowed = embedding or any(part in name for part in _HEADS)
-            members.setdefault((decayed, slowed), []).append(parameter)
+            if muon and parameter.ndim == 2 and not slowed:
+                matrices.append(parameter)
+                self._moments[name] = _MUON
+            else:
+                members.setdefault((decayed, slowed), []).append(parameter)
+                self._moments[name] = _ADAM
         groups = [
             {
                 "params": group,
@@ -54,7 +74,19 @@ class Optimiser:
             for (decayed, slowed), group in members.items()
         ]
         fused = {parameter.device.type for parameter in parameters.values()} <= {"cpu", "cuda"}
-        self._adam: Any = torch.optim.AdamW(groups, lr=0.0, betas=_BETAS, fused=fused)
+        self._parts: list[Any] = []
+        if groups:
+            self._parts.append(torch.optim.AdamW(groups, lr=0.0, betas=_BETAS, fused=fused))
+        if matrices:
+            self._parts.append(
+                torch.optim.Muon(
+                    [{"params": matrices, "share": 1.0}],
+                    lr=0.0,
+                    weight_decay=weight_decay,
+                    momentum=_MOMENTUM,
+                    adjust_lr_fn="match_rms_adamw",
+                )
+            )
 
     def step(self, learning_rate: float, clip: float) -> float:
         """Move the weights against their gradients, which are then cleared.
@@ -65,10 +97,14 @@ class Optimiser:
         import torch
 
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), clip)
-        for group in self._adam.param_groups:
-            group["lr"] = learning_rate * group["share"]
-        self._adam.step()
-        self._adam.zero_grad(set_to_none=True)
+        for part in self._parts:
+            for group in part.param_groups:
+                group["lr"] = learning_rate * group["share"]
+            part.step()
+            part.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for parameter in self._centred:
+                parameter.sub_(parameter.mean(dim=0))
         return float(norm)
 
     def gradients(self) -> list[torch.Tensor]:
@@ -87,8 +123,8 @@ class Optimiser:
         found = {}
         for name, parameter in self.parameters.items():
             found[f"weight/{name}"] = parameter.detach()
-            for moment in _MOMENTS:
-                found[f"{moment}/{name}"] = self._adam.state[parameter][moment]
+            state = self._part(parameter).state[parameter]
+            found |= {f"{moment}/{name}": state[moment] for moment in self._moments[name]}
         return found
 
     def load(self, state: dict[str, torch.Tensor], steps: int) -> None:
@@ -99,7 +135,9 @@ class Optimiser:
         """
         import torch
 
-        wanted = {f"{part}/{name}" for name in self.parameters for part in ("weight", *_MOMENTS)}
+        wanted = {f"weight/{name}" for name in self.parameters} | {
+            f"{moment}/{name}" for name, kept in self._moments.items() for moment in kept
+        }
         if wanted != set(state):
             raise BadInputError(
                 "the checkpoint is of other weights; remove the output folder's .checkpoint to "
@@ -108,10 +146,18 @@ class Optimiser:
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(state[f"weight/{name}"])
-                self._adam.state[parameter] = {
+                self._part(parameter).state[parameter] = {
                     "step": torch.tensor(float(steps), device=parameter.device),
                     **{
                         moment: state[f"{moment}/{name}"].to(parameter.device)
-                        for moment in _MOMENTS
+                        for moment in self._moments[name]
                     },
                 }
+
+    def _part(self, parameter: torch.nn.Parameter) -> Any:
+        """The optimiser that moves a parameter."""
+        return next(
+            part
+            for part in self._parts
+            if any(one is parameter for group in part.param_groups for one in group["params"])
+        )

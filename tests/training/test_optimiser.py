@@ -1,4 +1,4 @@
-"""AdamW: steps by hand, and a state that goes on as if nothing had been."""
+"""AdamW and Muon: steps by hand, and a state that goes on as if nothing had been."""
 
 import pytest
 import torch
@@ -97,3 +97,66 @@ def test_embeddings_and_heads_move_by_their_share_of_the_rate():
         optimiser.step(rate, clip=1e9)
         whole, share = pytest.approx(at[0]), pytest.approx(at[1])
         assert [one.item() for one in found.values()] == [whole, share, share, whole]
+
+
+def test_muon_moves_a_matrix_by_its_gradients_directions_all_alike():
+    draw = torch.Generator().manual_seed(0)
+    gradient = torch.randn(6, 4, generator=draw) @ torch.diag(torch.tensor([1.0, 2.0, 4.0, 8.0]))
+    found = parameters(**{"linear.weight": [[0.0] * 4] * 6})
+    optimiser = Optimiser(found, weight_decay=0.0, muon=True)
+    found["linear.weight"].grad = gradient.clone()
+    optimiser.step(0.1, clip=1e9)
+    left, _, right = torch.linalg.svd(gradient, full_matrices=False)
+    moved = -(left.T @ found["linear.weight"].detach() @ right.T)  # in the gradient's directions
+    alike = moved / (0.1 * 0.2 * 6**0.5)  # the root mean square of AdamW's steps
+    assert torch.allclose(alike, torch.diag(alike.diag()), atol=0.05)  # bfloat16 inside
+    assert 0.65 < alike.diag().min() and alike.diag().max() < 1.25  # five Newton-Schulz steps
+
+
+def test_muon_leaves_embeddings_heads_and_vectors_to_adamw():
+    names = ("embed_tokens.weight", "lm_head.weight", "norm.weight")
+    found = parameters(**{name: [[1.0, 1.0]] for name in names[:2]}, **{names[2]: [1.0, 1.0]})
+    optimiser = Optimiser(found, weight_decay=0.0, embedding_rate=0.5, muon=True)
+    for one in found.values():
+        one.grad = torch.full_like(one, 3.0)
+    optimiser.step(0.1, clip=1e9)
+    assert [one.flatten().tolist() for one in found.values()] == [
+        [pytest.approx(0.95)] * 2,
+        [pytest.approx(0.95)] * 2,
+        [pytest.approx(0.9)] * 2,
+    ]
+
+
+def test_a_state_with_muon_goes_on_bit_by_bit():
+    start = {"matrix": [[0.1, 0.2], [0.3, 0.4]], "embed": [[1.0, 0.5]], "norm": [1.0, 2.0]}
+    whole, cut, resumed = parameters(**start), parameters(**start), parameters(**start)
+    moved(Optimiser(whole, weight_decay=0.1, muon=True), whole, range(6))
+    first = Optimiser(cut, weight_decay=0.1, muon=True)
+    moved(first, cut, range(4))
+    kept = {name: tensor.clone() for name, tensor in first.state().items()}
+    assert {name for name in kept if name.endswith("/matrix")} == {
+        "weight/matrix",
+        "momentum_buffer/matrix",
+    }
+    second = Optimiser(resumed, weight_decay=0.1, muon=True)
+    second.load(kept, 4)
+    moved(second, resumed, range(4, 6))
+    for name, one in whole.items():
+        assert torch.equal(one, resumed[name])
+    with pytest.raises(BadInputError, match="other weights"):
+        Optimiser(parameters(**start), weight_decay=0.1).load(kept, 4)
+
+
+def test_the_mean_row_of_a_centred_head_is_taken_out_after_each_step():
+    found = parameters(**{"lm_head.weight": [[1.0, 2.0], [3.0, 6.0]], "linear.weight": [[1.0]]})
+    head = found["lm_head.weight"]
+    optimiser = Optimiser(found, weight_decay=0.0, centred=[head])
+    head.grad = torch.tensor([[1.0, -1.0], [1.0, 1.0]])
+    optimiser.gradients()
+    optimiser.step(0.1, clip=1e9)
+    # [[0.9, 2.1], [2.9, 5.9]] without its mean [1.9, 4.0].
+    assert [row.tolist() for row in head] == [
+        pytest.approx([-1.0, -1.9]),
+        pytest.approx([1.0, 1.9]),
+    ]
+    assert found["linear.weight"].item() == 1.0
