@@ -61,7 +61,7 @@ def break_even_lines(rows: Sequence[ResultRow]) -> list[str]:
         extra = row.cost["corpus_flops"] - dense.cost["corpus_flops"]
         lines.append(
             f"{row.mode}: the {si(extra)}FLOPs more of its index are paid back after "
-            f"{queries:,.0f} queries"
+            f"{queries:,.0f} {'query' if queries == 1 else 'queries'}"
         )
     return lines
 

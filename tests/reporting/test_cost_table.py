@@ -78,6 +78,12 @@ def test_break_even_by_hand():
     ]
 
 
+def test_one_query_is_no_plural():
+    cheap = row("aligned_sparse", corpus_flops=1e9 + 1, query_flops=0.0)
+    dense = row("dense", corpus_flops=1e9, query_flops=2e6)
+    assert break_even_lines([dense, cheap])[0].endswith("are paid back after 1 query")
+
+
 def test_a_mode_that_never_pays_says_so():
     dearer = row("hybrid", corpus_flops=1.5e9, query_flops=2e6)
     assert break_even_lines([DENSE, dearer]) == [
