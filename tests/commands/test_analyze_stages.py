@@ -117,7 +117,9 @@ def test_the_experiment_that_is_shipped_is_whole():
     config = parse(AnalyzeConfig, composed, where="")
     assert config.parts == ["stages"]
     assert config.stages.head.kind == "lm_head"
-    assert config.stages == StagesConfig(path=".harness/train/pydoc_llama")
+    assert config.stages == StagesConfig(
+        path=".harness/train/pydoc_llama", query_expansion=[0, 16, 32]
+    )
     stages = config.stages
     assert [(stage, stages.own_attention(stage)) for stage in stages.folders] == [
         ("causal", "causal"),
