@@ -110,7 +110,8 @@ def test_muon_moves_a_matrix_by_its_gradients_directions_all_alike():
     moved = -(left.T @ found["linear.weight"].detach() @ right.T)  # in the gradient's directions
     alike = moved / (0.1 * 0.2 * 6**0.5)  # the root mean square of AdamW's steps
     assert torch.allclose(alike, torch.diag(alike.diag()), atol=0.05)  # bfloat16 inside
-    assert 0.65 < alike.diag().min() and alike.diag().max() < 1.25  # five Newton-Schulz steps
+    assert alike.diag().min() > 0.65  # after five Newton-Schulz steps
+    assert alike.diag().max() < 1.25
 
 
 def test_muon_leaves_embeddings_heads_and_vectors_to_adamw():
