@@ -208,3 +208,16 @@ def test_a_head_that_no_loss_reads_stays_as_it_is(data, untied, tmp_path):
     before, after = weights(untied), weights(tmp_path / "out")
     same = [name for name in before if torch.equal(before[name], after[name])]
     assert same == ["lm_head.weight"]
+
+
+def test_a_head_without_its_mean_row_and_matrices_by_muon(data, tmp_path):
+    settings = {"text": f"{data}/text.jsonl", "optimiser": "muon", "center_head": True, **QUICK}
+    pretrained = step("pretrain", **settings, **SHAPE)
+    perform(pretrained, None, tmp_path / "base", "cpu")
+    head = weights(tmp_path / "base")["model.embed_tokens.weight"]
+    assert head.mean(dim=0).abs().max() < 1e-6 < 1e-3 < head.abs().max()
+    fixed = step("mntp", **settings, train_embeddings=False)
+    perform(fixed, ModelConfig(path=str(tmp_path / "base")), tmp_path / "out", "cpu")
+    before, after = weights(tmp_path / "base"), weights(tmp_path / "out")
+    same = [name for name in before if torch.equal(before[name], after[name])]
+    assert same == ["model.embed_tokens.weight"]
