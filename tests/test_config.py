@@ -170,7 +170,7 @@ BAD = [
     ("train", "mntp", {"text": "x", "mask_probability": 0}, "train.mask_probability"),
     ("train", "mntp", {"text": "x", "hidden_share": 0.95}, "hidden_share=0.95"),
     ("train", "mntp", {"text": "x", "embedding_rate": 0}, "train.embedding_rate"),
-    ("train", "mntp", {"text": "x", "optimiser": "sgd"}, "optimiser=sgd"),
+    ("train", "mntp", {"text": "x", "optimiser": "sgd"}, "optimiser='sgd'"),
     ("train", "pretrain", {"text": "x", "embedding_deviation": 0}, "embedding_deviation=0"),
     ("train", "contrastive", {"pairs": "x", "mntp_texts": 0}, "train.mntp_texts"),
     ("train", "contrastive", {"pairs": "x", "mntp_weight": -1}, "train.mntp_weight"),

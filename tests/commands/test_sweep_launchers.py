@@ -55,6 +55,7 @@ def test_a_search_must_know_the_mode(sweep, tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.slow
 @needs("hydra_joblib_launcher")
 def test_jobs_in_other_processes_encode_once(apart, tiny_bert, tmp_path, temporary):
     """One of the four jobs fails; the others share what one of them has encoded."""

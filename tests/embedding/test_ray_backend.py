@@ -146,6 +146,7 @@ class TestWithoutACluster:
         assert Cluster("10.0.0.2:6379").address == "10.0.0.2:6379"
 
 
+@pytest.mark.slow
 def test_a_cluster_of_this_machine(encoder):
     """The smallest whole way: a cluster is started, one worker encodes, the store has it all."""
     import ray

@@ -538,6 +538,7 @@ def check_modes(scores, *, dense, bm25, own_bm25):
     assert scores["hybrid"] > max(scores["dense"], scores["bm25"])
 
 
+@pytest.mark.slow
 @needs_data
 def test_xquad_en(run_config):
     folder = SHARED / "data" / "beir" / "xquad-en"
