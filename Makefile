@@ -17,6 +17,7 @@ CPU_WHEELS := https://download.pytorch.org/whl/cpu
 
 demo: setup
 	.venv/bin/harness run
+	.venv/bin/harness run model=pydoc_llama
 	.venv/bin/harness report
 
 # Two processes, since most tests take one core; each file's tests stay together.

@@ -54,7 +54,7 @@ class Optimiser:
         self._centred = list(centred)
         members: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
         matrices = []
-        self._moments = {}
+        self._moments: dict[str, tuple[str, ...]] = {}
         for name, parameter in parameters.items():
             embedding = any(part in name for part in _EMBEDDINGS)
             decayed = parameter.ndim > 1 and not embedding
