@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rich import box
 from rich.table import Table
@@ -59,7 +59,7 @@ def _table(lines: Sequence[_Line]) -> Table:
     table.add_column("mode", overflow="fold")
     for name in ("of dense, 95 % interval", "verdict", "p", "win/tie/loss"):
         table.add_column(name, justify="right", no_wrap=True)
-    models = {system.row.model for _, system, _ in lines}
+    models = _brief({system.row.model for _, system, _ in lines})
     modes = Counter((task, system.row.model, system.row.mode) for task, system, _ in lines)
     last = ""
     for task, system, share in lines:
@@ -67,7 +67,7 @@ def _table(lines: Sequence[_Line]) -> Table:
         if modes[task, system.row.model, system.row.mode] > 1:
             name += f" {system.name.rpartition('-')[2][:6]}"
         if len(models) > 1:
-            name += f"\n  {system.row.model}"
+            name += f"\n  {models[system.row.model]}"
         if last and task != last:
             table.add_section()
         cells = (
@@ -85,3 +85,9 @@ def _table(lines: Sequence[_Line]) -> Table:
         )
         last = task
     return table
+
+
+def _brief(models: Collection[str]) -> dict[str, str]:
+    """Each model's name without its owner, where all can be told apart so."""
+    brief = {model: model.rpartition("/")[2] for model in models}
+    return brief if len(set(brief.values())) == len(brief) else {model: model for model in models}

@@ -50,4 +50,14 @@ def test_hostile_names_are_printed_as_text(tmp_path, capsys):
     result(tmp_path, SPARSE, "T", [0.2, 0.4])
     out = printed(tmp_path, capsys)
     assert "\x1b" not in out
-    assert "org/[red]\\x1b[31m" in out
+    assert "  [red]\\x1b[31m" in out
+
+
+def test_models_are_named_without_their_owners_where_they_differ_without(tmp_path, capsys):
+    for model in ("a/one", "a/two"):
+        result(tmp_path, DENSE, "T", [0.4, 0.8], model=model)
+        result(tmp_path, SPARSE, "T", [0.2, 0.4], model=model)
+    assert {"one", "two"} <= set(printed(tmp_path, capsys).split())
+    result(tmp_path, DENSE, "T", [0.4, 0.8], model="b/one")
+    result(tmp_path, SPARSE, "T", [0.2, 0.4], model="b/one")
+    assert {"a/one", "a/two", "b/one"} <= set(printed(tmp_path, capsys).split())
