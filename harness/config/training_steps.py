@@ -39,9 +39,10 @@ class StepConfig(ComponentConfig):
         embedding_rate: The learning rate of embeddings and of the head, as a share of
             `learning_rate`. Below 1 it keeps the rows of rare tokens from drifting all one way.
         center_head: Whether the mean row is taken out of the head after each step, where the head
-            is trained. Its softmax is the same without, and rows do not drift all one way.
-        optimiser: `adamw`, or `muon` for the matrices of layers (AdamW for the rest), which
-            learns more from each token, of the same `learning_rate`.
+            is trained. Its softmax is the same without, and rows do not drift all one way. Rows of
+            a tied head are token embeddings too, which lose the same vector.
+        optimiser: `adamw`, or `muon` for the matrices of layers (AdamW for the rest), with the
+            same `learning_rate`.
         gradient_checkpointing: Less memory for a third more computation.
         held_out: The share of texts that is never trained on and gives the validation score.
         validate_every: Steps between two validations.

@@ -88,6 +88,6 @@ def _table(lines: Sequence[_Line]) -> Table:
 
 
 def _brief(models: Collection[str]) -> dict[str, str]:
-    """Each model's name without its owner, where all can be told apart so."""
+    """Each model's name without its owner, where that keeps them distinct."""
     brief = {model: model.rpartition("/")[2] for model in models}
     return brief if len(set(brief.values())) == len(brief) else {model: model for model in models}

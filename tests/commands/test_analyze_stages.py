@@ -120,6 +120,7 @@ def test_the_experiment_that_is_shipped_is_whole():
     assert config.stages == StagesConfig(
         path=".harness/train/pydoc_llama", query_expansion=[0, 16, 32]
     )
+    assert StagesConfig().query_expansion == [0, 16]
     stages = config.stages
     assert [(stage, stages.own_attention(stage)) for stage in stages.folders] == [
         ("causal", "causal"),

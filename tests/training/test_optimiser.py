@@ -114,6 +114,15 @@ def test_muon_moves_a_matrix_by_its_gradients_directions_all_alike():
     assert alike.diag().max() < 1.25
 
 
+def test_muon_decays_matrices():
+    found = parameters(**{"linear.weight": [[1.0, 2.0], [3.0, 4.0]]})
+    optimiser = Optimiser(found, weight_decay=0.5, muon=True)
+    optimiser.gradients()
+    optimiser.step(0.1, clip=1.0)
+    # By 0.1 * 0.5; a gradient of zeros has no direction to go.
+    assert found["linear.weight"].flatten().tolist() == pytest.approx([0.95, 1.9, 2.85, 3.8])
+
+
 def test_muon_leaves_embeddings_heads_and_vectors_to_adamw():
     names = ("embed_tokens.weight", "lm_head.weight", "norm.weight")
     found = parameters(**{name: [[1.0, 1.0]] for name in names[:2]}, **{names[2]: [1.0, 1.0]})

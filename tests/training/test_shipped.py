@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 from safetensors import safe_open
@@ -65,6 +66,44 @@ def test_a_text_aligns_to_its_own_words(tmp_path):
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     aligned = {one["token"].strip("␣ ") for one in json.loads(shown)["aligned"]}
     assert {"file", "directory", "archive"} <= aligned
+
+
+def test_the_card_and_the_readme_say_what_the_analysis_of_the_stages_found():
+    root = FOLDER.parents[2]
+    tables = root / "results" / "pydoc_llama_stages"
+    modes = pd.read_parquet(tables / "stages-modes.parquet")
+    final = modes[modes["stage"] == "supervised"].set_index("mode")
+    names = {
+        "dense": "dense",
+        "aligned_sparse": "aligned_sparse_m0",
+        "aligned_sparse, M = 16": "aligned_sparse_m16",
+        "aligned_sparse, M = 32": "aligned_sparse_m32",
+        "hybrid": "hybrid",
+        "bm25": "bm25",
+    }
+    for written, mode in names.items():
+        found = final.loc[mode]
+        row = f"| {written} | {found['ndcg']:.4f} | "
+        row += "100 %" if mode == "dense" else f"{100 * found['share']:.1f} %"
+        if written.startswith("aligned"):
+            row += f" [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
+        assert f"{row} |" in CARD
+    stages = pd.read_parquet(tables / "stages.parquet").set_index("stage")
+    dense = pd.read_parquet(tables / "stages-dense.parquet").set_index(["stage", "attention"])
+    lines = (root / "README.md").read_text().splitlines()
+    for stage, found in stages.iterrows():
+        attention = found["attention"]
+        start = f"    {stage}, {attention}"
+        (line,) = (line for line in lines if line.startswith(start))
+        own = dense.loc[(stage, attention)].set_index("pooling")["ndcg"]
+        told = [own["eos"], own["mean"], own["weighted_mean"], found["hit"], found["lar"]]
+        told += [found["v_1"], *(100 * found[f"sparse_m{m}"] for m in (0, 16, 32))]
+        told += [found["hybrid"] * found["dense"]]
+        shown = [float(one) for one in re.findall(r"-?\d*\.?\d+", line)]
+        roundings = (5e-5, 5e-5, 5e-5, 5e-4, 5e-4, 0.05, 0.5, 0.5, 0.5, 5e-4)
+        assert len(shown) == len(told)
+        for one, other, most in zip(shown, told, roundings, strict=True):
+            assert abs(one - other) <= most * 1.001, (stage, one, other)
 
 
 @pytest.mark.slow

@@ -214,7 +214,17 @@ def test_a_head_without_its_mean_row_and_matrices_by_muon(data, tmp_path):
     settings = {"text": f"{data}/text.jsonl", "optimiser": "muon", "center_head": True, **QUICK}
     pretrained = step("pretrain", **settings, **SHAPE)
     perform(pretrained, None, tmp_path / "base", "cpu")
-    head = weights(tmp_path / "base")["model.embed_tokens.weight"]
+    perform(
+        step("pretrain", **settings | {"optimiser": "adamw"}, **SHAPE),
+        None,
+        tmp_path / "adamw",
+        "cpu",
+    )
+    by_muon, by_adamw = weights(tmp_path / "base"), weights(tmp_path / "adamw")
+    matrices = [name for name in by_muon if name.endswith("_proj.weight")]
+    assert len(matrices) == 14
+    assert not any(torch.equal(by_muon[name], by_adamw[name]) for name in matrices)
+    head = by_muon["model.embed_tokens.weight"]
     assert head.mean(dim=0).abs().max() < 1e-6 < 1e-3 < head.abs().max()
     fixed = step("mntp", **settings, train_embeddings=False)
     perform(fixed, ModelConfig(path=str(tmp_path / "base")), tmp_path / "out", "cpu")
