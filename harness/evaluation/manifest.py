@@ -40,7 +40,7 @@ def run_manifest(
     started = datetime.now(UTC)
     clock = time.monotonic()
     process = this_process()
-    path = results_dir / "runs" / f"{started:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}.json"
+    path = results_dir / "runs" / f"{started:%Y%m%dT%H%M%S.%fZ}-{uuid.uuid4().hex[:8]}.json"
 
     def write(status: str) -> None:
         done = {key: value for key, value in asdict(outcome).items() if key != "rows"}

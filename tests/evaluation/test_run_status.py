@@ -105,6 +105,13 @@ def test_a_run_writes_what_is_read(tmp_path):
     assert (ended.status, ended.computed, ended.failed) == ("partial", 3, ["T: bug"])
 
 
+def test_runs_of_one_second_are_in_their_order(tmp_path):
+    for number in range(8):
+        with run_manifest(tmp_path, {"model": str(number), "experiments": {}}, RunOutcome()):
+            pass
+    assert [run.model for run in run_statuses(tmp_path)[0]] == [str(number) for number in range(8)]
+
+
 def test_a_run_that_ends_with_an_error_has_failed(tmp_path):
     def fail():
         with run_manifest(tmp_path, ASKED, RunOutcome()):
