@@ -53,18 +53,15 @@ class Optimiser:
         self.parameters = parameters
         self._centred = list(centred)
         members: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
-        matrices = []
-        self._moments: dict[str, tuple[str, ...]] = {}
+        matrices: dict[str, torch.nn.Parameter] = {}
         for name, parameter in parameters.items():
             embedding = any(part in name for part in _EMBEDDINGS)
             decayed = parameter.ndim > 1 and not embedding
             slowed = embedding or any(part in name for part in _HEADS)
             if muon and parameter.ndim == 2 and not slowed:
-                matrices.append(parameter)
-                self._moments[name] = _MUON
+                matrices[name] = parameter
             else:
                 members.setdefault((decayed, slowed), []).append(parameter)
-                self._moments[name] = _ADAM
         groups = [
             {
                 "params": group,
@@ -74,19 +71,23 @@ class Optimiser:
             for (decayed, slowed), group in members.items()
         ]
         fused = {parameter.device.type for parameter in parameters.values()} <= {"cpu", "cuda"}
-        self._parts: list[Any] = []
+        by_adam: Any = None
         if groups:
-            self._parts.append(torch.optim.AdamW(groups, lr=0.0, betas=_BETAS, fused=fused))
+            by_adam = torch.optim.AdamW(groups, lr=0.0, betas=_BETAS, fused=fused)
+        by_muon: Any = None
         if matrices:
-            self._parts.append(
-                torch.optim.Muon(
-                    [{"params": matrices, "share": 1.0}],
-                    lr=0.0,
-                    weight_decay=weight_decay,
-                    momentum=_MOMENTUM,
-                    adjust_lr_fn="match_rms_adamw",
-                )
+            by_muon = torch.optim.Muon(
+                [{"params": list(matrices.values()), "share": 1.0}],
+                lr=0.0,
+                weight_decay=weight_decay,
+                momentum=_MOMENTUM,
+                adjust_lr_fn="match_rms_adamw",
             )
+        self._parts = [part for part in (by_adam, by_muon) if part is not None]
+        # The optimiser of each parameter, and the moments that it keeps.
+        self._moved_by: dict[str, tuple[Any, tuple[str, ...]]] = {
+            name: (by_muon, _MUON) if name in matrices else (by_adam, _ADAM) for name in parameters
+        }
 
     def step(self, learning_rate: float, clip: float) -> float:
         """Move the weights against their gradients, which are then cleared.
@@ -123,8 +124,8 @@ class Optimiser:
         found = {}
         for name, parameter in self.parameters.items():
             found[f"weight/{name}"] = parameter.detach()
-            state = self._part(parameter).state[parameter]
-            found |= {f"{moment}/{name}": state[moment] for moment in self._moments[name]}
+            part, moments = self._moved_by[name]
+            found |= {f"{moment}/{name}": part.state[parameter][moment] for moment in moments}
         return found
 
     def load(self, state: dict[str, torch.Tensor], steps: int) -> None:
@@ -135,8 +136,10 @@ class Optimiser:
         """
         import torch
 
-        wanted = {f"weight/{name}" for name in self.parameters} | {
-            f"{moment}/{name}" for name, kept in self._moments.items() for moment in kept
+        wanted = {
+            f"{kept}/{name}"
+            for name, (_, moments) in self._moved_by.items()
+            for kept in ("weight", *moments)
         }
         if wanted != set(state):
             raise BadInputError(
@@ -146,18 +149,10 @@ class Optimiser:
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(state[f"weight/{name}"])
-                self._part(parameter).state[parameter] = {
+                part, moments = self._moved_by[name]
+                part.state[parameter] = {
                     "step": torch.tensor(float(steps), device=parameter.device),
                     **{
-                        moment: state[f"{moment}/{name}"].to(parameter.device)
-                        for moment in self._moments[name]
+                        moment: state[f"{moment}/{name}"].to(parameter.device) for moment in moments
                     },
                 }
-
-    def _part(self, parameter: torch.nn.Parameter) -> Any:
-        """The optimiser that moves a parameter."""
-        return next(
-            part
-            for part in self._parts
-            if any(one is parameter for group in part.param_groups for one in group["params"])
-        )
