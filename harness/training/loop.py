@@ -58,7 +58,9 @@ def train(
         weight_decay=config.weight_decay,
         embedding_rate=config.embedding_rate,
         muon=config.optimiser == "muon",
-        centred=decoder.trained_head if config.center_head else (),
+        embeddings=decoder.trained_embeddings,
+        head=decoder.trained_head,
+        center_head=config.center_head,
     )
     progress = Progress()
     if (kept := checkpoint.read()) is not None:

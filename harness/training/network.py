@@ -71,10 +71,18 @@ class Decoder:
         }
 
     @property
-    def trained_head(self) -> list[torch.nn.Parameter]:
-        """The head's matrix (V, d) where it is trained, else none."""
+    def trained_embeddings(self) -> list[torch.Tensor]:
+        """The tables of tokens and of positions that are trained, a tied head among them."""
+        from torch.nn import Embedding
+
+        tables = [part.weight for part in self.network.modules() if isinstance(part, Embedding)]
+        return [table for table in tables if table.requires_grad]
+
+    @property
+    def trained_head(self) -> torch.nn.Parameter | None:
+        """The head's matrix (V, d), None where it is not trained."""
         head: torch.nn.Parameter = self.network.get_output_embeddings().weight
-        return [head] if head.requires_grad else []
+        return head if head.requires_grad else None
 
 
 def new_llama(config: PretrainConfig, tokenizer: Any) -> Any:

@@ -14,8 +14,6 @@ _ADAM = ("exp_avg", "exp_avg_sq")
 _MUON = ("momentum_buffer",)
 _BETAS = (0.9, 0.95)
 _MOMENTUM = 0.95
-_EMBEDDINGS = ("embed", ".wte.", ".wpe.")  # of tokens and of positions
-_HEADS = ("lm_head",)  # decayed as matrices are, but with the rate of embeddings
 
 
 class Optimiser:
@@ -36,7 +34,10 @@ class Optimiser:
         weight_decay: Of matrices.
         embedding_rate: The share of the learning rate that embeddings and heads have.
         muon: Whether matrices are moved by Muon.
-        centred: Of the parameters those that have their mean row taken out after each step.
+        embeddings: Of the parameters those that are tables of tokens or positions.
+        head: Of the parameters the unembedding matrix (V, d); it may be one of the embeddings. One
+            of its own is decayed as matrices are. None where it is not trained.
+        center_head: Whether the head's mean row is taken out after each step.
     """
 
     def __init__(
@@ -46,18 +47,21 @@ class Optimiser:
         weight_decay: float,
         embedding_rate: float = 1.0,
         muon: bool = False,
-        centred: Sequence[torch.nn.Parameter] = (),
+        embeddings: Sequence[torch.Tensor] = (),
+        head: torch.nn.Parameter | None = None,
+        center_head: bool = False,
     ) -> None:
         import torch
 
         self.parameters = parameters
-        self._centred = list(centred)
+        self._centred = head if center_head else None
+        tables = {id(table) for table in embeddings}
         members: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
         matrices: dict[str, torch.nn.Parameter] = {}
         for name, parameter in parameters.items():
-            embedding = any(part in name for part in _EMBEDDINGS)
+            embedding = id(parameter) in tables
             decayed = parameter.ndim > 1 and not embedding
-            slowed = embedding or any(part in name for part in _HEADS)
+            slowed = embedding or parameter is head
             if muon and parameter.ndim == 2 and not slowed:
                 matrices[name] = parameter
             else:
@@ -103,9 +107,9 @@ class Optimiser:
                 group["lr"] = learning_rate * group["share"]
             part.step()
             part.zero_grad(set_to_none=True)
-        with torch.no_grad():
-            for parameter in self._centred:
-                parameter.sub_(parameter.mean(dim=0))
+        if self._centred is not None:
+            with torch.no_grad():
+                self._centred.sub_(self._centred.mean(dim=0))
         return float(norm)
 
     def gradients(self) -> list[torch.Tensor]:

@@ -23,6 +23,7 @@ class Line:
         self.network = torch.nn.Linear(1, 1, bias=False)
         torch.nn.init.ones_(self.network.weight)
         self.trained = dict(self.network.named_parameters())
+        self.trained_embeddings, self.trained_head = [], None
 
 
 class Pull:

@@ -24,17 +24,16 @@ def test_the_first_step_by_hand():
 
 
 def test_only_matrices_that_are_no_embeddings_are_decayed():
-    names = ("linear.weight", "embed_tokens.weight", "transformer.wte.weight")
+    names = ("linear", "tokens", "positions", "head")
     found = parameters(**{name: [[1.0]] for name in names}, norm=[1.0])
-    optimiser = Optimiser(found, weight_decay=0.5)
+    tables = [found["tokens"], found["positions"]]
+    optimiser = Optimiser(found, weight_decay=0.5, embeddings=tables, head=found["head"])
     optimiser.gradients()
     optimiser.step(0.1, clip=1.0)
     values = {name: one.item() for name, one in found.items()}
-    assert values == {
-        "linear.weight": pytest.approx(0.95),
-        "embed_tokens.weight": 1.0,
-        "transformer.wte.weight": 1.0,
-        "norm": 1.0,
+    decayed = pytest.approx(0.95)
+    assert values == {"linear": decayed, "tokens": 1.0, "positions": 1.0, "head": decayed} | {
+        "norm": 1.0
     }
 
 
@@ -88,9 +87,9 @@ def test_a_state_of_other_weights_is_refused():
 
 
 def test_embeddings_and_heads_move_by_their_share_of_the_rate():
-    names = ("linear.weight", "embed_tokens.weight", "lm_head.weight", "norm.weight")
-    found = parameters(**{name: [[1.0]] for name in names})
-    optimiser = Optimiser(found, weight_decay=0.0, embedding_rate=0.2)
+    found = parameters(**{name: [[1.0]] for name in ("linear", "tokens", "head", "norm")})
+    tables = {"embeddings": [found["tokens"]], "head": found["head"]}
+    optimiser = Optimiser(found, weight_decay=0.0, embedding_rate=0.2, **tables)
     for rate, at in ((0.1, (0.9, 0.98)), (0.05, (0.85, 0.97))):
         for one in found.values():
             one.grad = torch.ones(1, 1)  # Adam's steps are then the rate, whatever its length
@@ -124,9 +123,9 @@ def test_muon_decays_matrices():
 
 
 def test_muon_leaves_embeddings_heads_and_vectors_to_adamw():
-    names = ("embed_tokens.weight", "lm_head.weight", "norm.weight")
-    found = parameters(**{name: [[1.0, 1.0]] for name in names[:2]}, **{names[2]: [1.0, 1.0]})
-    optimiser = Optimiser(found, weight_decay=0.0, embedding_rate=0.5, muon=True)
+    found = parameters(tokens=[[1.0, 1.0]], head=[[1.0, 1.0]], norm=[1.0, 1.0])
+    tables = {"embeddings": [found["tokens"]], "head": found["head"]}
+    optimiser = Optimiser(found, weight_decay=0.0, embedding_rate=0.5, muon=True, **tables)
     for one in found.values():
         one.grad = torch.full_like(one, 3.0)
     optimiser.step(0.1, clip=1e9)
@@ -138,17 +137,21 @@ def test_muon_leaves_embeddings_heads_and_vectors_to_adamw():
 
 
 def test_a_state_with_muon_goes_on_bit_by_bit():
-    start = {"matrix": [[0.1, 0.2], [0.3, 0.4]], "embed": [[1.0, 0.5]], "norm": [1.0, 2.0]}
+    start = {"matrix": [[0.1, 0.2], [0.3, 0.4]], "tokens": [[1.0, 0.5]], "norm": [1.0, 2.0]}
     whole, cut, resumed = parameters(**start), parameters(**start), parameters(**start)
-    moved(Optimiser(whole, weight_decay=0.1, muon=True), whole, range(6))
-    first = Optimiser(cut, weight_decay=0.1, muon=True)
+
+    def muon(found):
+        return Optimiser(found, weight_decay=0.1, muon=True, embeddings=[found["tokens"]])
+
+    moved(muon(whole), whole, range(6))
+    first = muon(cut)
     moved(first, cut, range(4))
     kept = {name: tensor.clone() for name, tensor in first.state().items()}
     assert {name for name in kept if name.endswith("/matrix")} == {
         "weight/matrix",
         "momentum_buffer/matrix",
     }
-    second = Optimiser(resumed, weight_decay=0.1, muon=True)
+    second = muon(resumed)
     second.load(kept, 4)
     moved(second, resumed, range(4, 6))
     for name, one in whole.items():
@@ -158,9 +161,9 @@ def test_a_state_with_muon_goes_on_bit_by_bit():
 
 
 def test_the_mean_row_of_a_centred_head_is_taken_out_after_each_step():
-    found = parameters(**{"lm_head.weight": [[1.0, 2.0], [3.0, 6.0]], "linear.weight": [[1.0]]})
-    head = found["lm_head.weight"]
-    optimiser = Optimiser(found, weight_decay=0.0, centred=[head])
+    found = parameters(head=[[1.0, 2.0], [3.0, 6.0]], linear=[[1.0]])
+    head = found["head"]
+    optimiser = Optimiser(found, weight_decay=0.0, head=head, center_head=True)
     head.grad = torch.tensor([[1.0, -1.0], [1.0, 1.0]])
     optimiser.gradients()
     optimiser.step(0.1, clip=1e9)
@@ -169,4 +172,4 @@ def test_the_mean_row_of_a_centred_head_is_taken_out_after_each_step():
         pytest.approx([-1.0, -1.9]),
         pytest.approx([1.0, 1.9]),
     ]
-    assert found["linear.weight"].item() == 1.0
+    assert found["linear"].item() == 1.0

@@ -199,6 +199,25 @@ def test_what_is_left_out_of_training():
     assert frozen("simcse", tied=False, train_embeddings=False) == {tokens, head}
 
 
+def test_embeddings_and_head_by_what_they_are():
+    def found(network, **settings):
+        decoder = Decoder(network, step("mntp", text="-", **settings))
+        names = {id(one): name for name, one in network.named_parameters()}
+        tables = [names[id(one)] for one in decoder.trained_embeddings]
+        head = decoder.trained_head
+        return tables, None if head is None else names[id(head)]
+
+    tokens = "model.embed_tokens.weight"
+    assert found(network(tied=True)) == ([tokens], tokens)
+    assert found(network(tied=False)) == ([tokens], "lm_head.weight")
+    assert found(network(tied=False), train_embeddings=False) == ([], None)
+    assert found(network(tied=False), lora_rank=2) == ([], None)
+    shape = {"vocab_size": 9, "n_positions": 8, "n_embd": 4, "n_layer": 1, "n_head": 1}
+    other = AutoModelForCausalLM.from_config(AutoConfig.for_model("gpt2", **shape))
+    tables = ["transformer.wte.weight", "transformer.wpe.weight"]
+    assert found(other, attention=None) == (tables, tables[0])
+
+
 def test_dropout_is_on_while_training_and_not_in_the_product(base, tmp_path):
     decoder = Decoder(loaded(base), step("simcse", text="-", dropout=0.4))
     decoder.network.train()
