@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from harness.config import InstructionConfig, PoolingConfig
+    from harness.embedding.backend import Backend
     from harness.embedding.model import EmbeddingModel
     from harness.embedding.store import EmbeddingStore
 
@@ -49,44 +50,6 @@ _TOKENISED_AT_ONCE = 1024
 _SHARD_BYTES = 64 << 20
 _COMPARED = 256  # embeddings that are looked at for being all alike
 _SHARD_SECONDS = 30.0  # a killed run loses at most this much encoding
-
-
-class Backend(Protocol):
-    """Inference: prompts in, pooled embeddings out. See `TransformersBackend`."""
-
-    @property
-    def device(self) -> str:
-        """Where it runs."""
-        ...
-
-    @property
-    def dtype(self) -> str:
-        """The dtype of weights and states."""
-        ...
-
-    @property
-    def merges_adapters(self) -> bool:
-        """Whether all adapters are merged, whatever `model.merge_last_adapter` says."""
-        ...
-
-    @property
-    def space(self) -> dict[str, Any]:
-        """What decides an embedding besides model, pooling, prompt and dtype; mostly nothing."""
-        ...
-
-    def load(self) -> None:
-        """Load the model now, not with the first batch."""
-        ...
-
-    def synchronise(self) -> None:
-        """Wait for the device."""
-        ...
-
-    def embed(
-        self, prompts: Prompts, *, include_instruction: bool
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32], int]]:
-        """Yield (indices, embeddings, computed tokens) batch by batch."""
-        ...
 
 
 class TextEncoder:
