@@ -81,3 +81,9 @@ def error_console() -> Console:
 def say(message: str) -> None:
     """One line on standard error, for a person."""
     error_console().print(printable(message), markup=False, soft_wrap=True)
+
+
+@cache
+def say_once(message: str) -> None:
+    """As `say`, for what stays true: not a second time in this process."""
+    say(message)

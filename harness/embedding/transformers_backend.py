@@ -27,7 +27,7 @@ from harness.embedding.network import load_network
 from harness.embedding.packing import is_packable
 from harness.embedding.prompts import Prompts
 from harness.errors import BadInputError, brief
-from harness.progress import say
+from harness.progress import say_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +68,6 @@ class TransformersBackend:
         self._model = model
         self._pooling = pooling
         self._memory = memory
-        self._told = False
 
     @cached_property
     def device(self) -> str:
@@ -242,11 +241,10 @@ class TransformersBackend:
 
     def _tell_of_a_faster_dtype(self, tokens: int) -> None:
         """Say once, before a long pass, that the processor has instructions it is not using."""
-        if self.device != "cpu" or self.config.dtype != "auto" or tokens < _LONG_PASS or self._told:
+        if self.device != "cpu" or self.config.dtype != "auto" or tokens < _LONG_PASS:
             return
-        self._told = True
         if (fastest := fastest_dtype(self.device)) != self.dtype:
-            say(
+            say_once(
                 f"this processor has instructions for {fastest}, two to five times as fast as "
                 f"{self.dtype}: backend=fast uses them; scores then differ in the third decimal"
             )

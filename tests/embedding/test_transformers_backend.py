@@ -17,6 +17,7 @@ from harness.embedding.model import EmbeddingModel
 from harness.embedding.prompts import Layout, tokenise
 from harness.embedding.transformers_backend import TransformersBackend
 from harness.errors import BadInputError
+from harness.progress import say_once
 from tests.embedding.passes import backend, close, embedded, prompts_of
 
 TEXTS = [
@@ -187,6 +188,10 @@ class TestFasterDtype:
     def long(self):
         return prompts_of([[5] * 50] * 2000)  # 100,000 tokens
 
+    @pytest.fixture(autouse=True)
+    def nothing_told_yet(self):
+        say_once.cache_clear()
+
     def told(self, capsys):
         return " ".join(capsys.readouterr().err.split())
 
@@ -198,7 +203,8 @@ class TestFasterDtype:
             f"this processor has instructions for {fastest}, two to five times as fast as float32"
         )
         assert (advice in self.told(capsys)) == (fastest != "float32")
-        list(each.embed(long, include_instruction=True))
+        for other in (each, backend(tiny_llama, device="cpu")):
+            list(other.embed(long, include_instruction=True))
         assert self.told(capsys) == ""
 
     @pytest.mark.parametrize("dtype", ["fastest", "float32", "bfloat16"])
