@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
-from harness.alignment.term_weights import TermWeights
 from harness.errors import BadInputError
 
 _BLOCK = 8192
@@ -125,15 +124,3 @@ def design(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
 def product(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
     """The matrix product, by torch."""
     return (torch.from_numpy(left) @ torch.from_numpy(right)).numpy()
-
-
-def ridge_weights(
-    embeddings: NDArray[np.float32], targets: sparse.csr_array, *, regularisation: float
-) -> NDArray[np.float32]:
-    """W of all documents at once; see `RidgeSums`."""
-    return RidgeSums.of(embeddings, targets).weights(regularisation)
-
-
-def ridge_targets(counts: sparse.csr_array, weighting: str = "idf") -> sparse.csr_array:
-    """Y: the documents' own terms by `TermWeights`, CSR float32 (n, V)."""
-    return TermWeights.of(counts).rows(counts, weighting)

@@ -18,7 +18,8 @@ from harness.alignment.regularisation import (
     own_words,
     regularisation_losses,
 )
-from harness.alignment.ridge_fit import RidgeSums, ridge_targets
+from harness.alignment.ridge_fit import RidgeSums
+from harness.alignment.term_weights import TermWeights
 from harness.alignment.vocabulary import token_counts
 from harness.config import RidgeHeadConfig
 from harness.embedding.ragged import Ragged
@@ -36,7 +37,7 @@ def problem(seed, count=30, width=6, size=40, longest=14):
     rows = [rng.integers(0, size, rng.integers(1, longest)).tolist() for _ in range(count)]
     rows[2], rows[5], x[5] = [], rows[1], x[1]
     counts = token_counts(Ragged.from_rows(rows), np.ones(size, np.bool_))
-    return x, ridge_targets(counts, "bm25")
+    return x, TermWeights.of(counts).rows(counts, "bm25")
 
 
 def losses(x, y, criterion, seed=0, strengths=SOME):

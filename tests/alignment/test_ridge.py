@@ -19,7 +19,8 @@ from harness.alignment.head import normalise
 from harness.alignment.lexicon import WordLexicon
 from harness.alignment.regularisation import CRITERIA, STRENGTHS, regularisation_losses
 from harness.alignment.ridge import RidgeHead
-from harness.alignment.ridge_fit import RidgeSums, ridge_targets, ridge_weights
+from harness.alignment.ridge_fit import RidgeSums
+from harness.alignment.term_weights import TermWeights
 from harness.alignment.vocabulary import token_counts, token_sets
 from harness.config import RidgeHeadConfig, build
 from harness.config.transform import (
@@ -58,7 +59,7 @@ def test_weights_equal_a_direct_solve(seed, count, regularisation, block):
     x, y = problem(seed, count)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_BLOCK", block)
-        found = ridge_weights(x, y, regularisation=regularisation)
+        found = RidgeSums.of(x, y).weights(regularisation)
     np.testing.assert_allclose(found, direct(x, y, regularisation), atol=1e-5)
     assert found.dtype == np.float32
     assert found.shape == (10, 40)
@@ -70,14 +71,14 @@ def test_weights_equal_scikit_learn():
     x, y = problem(1, count=200)
     design = np.hstack([x, np.ones((200, 1))]).astype(np.float64)
     reference = Ridge(alpha=0.1, fit_intercept=False).fit(design, y.toarray().astype(np.float64))
-    found = ridge_weights(x, y, regularisation=0.1)
+    found = RidgeSums.of(x, y).weights(0.1)
     np.testing.assert_allclose(found, reference.coef_.T, atol=1e-5)
 
 
 def test_too_little_regularisation_is_refused():
     x = np.tile(np.eye(1, 8, dtype=np.float32), (100, 1))
     with pytest.raises(BadInputError, match=r"regularisation=1e-30 is too small.*raise it"):
-        ridge_weights(x, sparse.csr_array(np.ones((100, 5), np.float32)), regularisation=1e-30)
+        RidgeSums.of(x, sparse.csr_array(np.ones((100, 5), np.float32))).weights(1e-30)
 
 
 def test_targets_are_never_dense():
@@ -87,8 +88,9 @@ def test_targets_are_never_dense():
     x = normalise(rng.standard_normal((count, 8)).astype(np.float32))
     tracemalloc.start()
     try:
-        targets = ridge_targets(token_sets(tokens, np.ones(size, np.bool_)))
-        weights = ridge_weights(x, targets, regularisation=0.1)
+        sets = token_sets(tokens, np.ones(size, np.bool_))
+        targets = TermWeights.of(sets).rows(sets, "idf")
+        weights = RidgeSums.of(x, targets).weights(0.1)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -102,7 +104,7 @@ def test_targets_by_hand():
     one, two = math.log(4 / 3), math.log(2)
     norm = math.hypot(one, two)
     expected = [[0, 1, 0, 0], [0, one / norm, two / norm, 0], [0, 0, 0, 0]]
-    targets = ridge_targets(sets)
+    targets = TermWeights.of(sets).rows(sets, "idf")
     np.testing.assert_allclose(targets.toarray(), expected, rtol=1e-6)
     assert targets.nnz == 3
 
@@ -150,7 +152,7 @@ def test_fit_without_special_tokens(fitted):
     head = fitted()
     counts = token_counts(Ragged.from_rows(TOKENS), np.array([False] + [True] * 5))
     x = normalise(np.array(EMBEDDINGS, np.float32))
-    weights = direct(x, ridge_targets(counts, "bm25"), 0.1)
+    weights = direct(x, TermWeights.of(counts).rows(counts, "bm25"), 0.1)
     np.testing.assert_allclose(head.matrix, weights[:-1].T, atol=1e-6)
     np.testing.assert_allclose(head.bias, weights[-1], atol=1e-6)
     np.testing.assert_array_equal(head.project(np.array(EMBEDDINGS, np.float32)), x)
@@ -174,7 +176,7 @@ def test_a_fit_and_what_is_read_back_of_it_multiply_alike():
     rng = np.random.default_rng(5)
     embeddings = rng.standard_normal((40, 16), np.float32)
     targets = sparse.random_array((40, 300), density=0.1, format="csr", rng=rng)
-    assert ridge_weights(embeddings, targets, regularisation=0.1).flags.c_contiguous
+    assert RidgeSums.of(embeddings, targets).weights(0.1).flags.c_contiguous
 
 
 def test_a_stored_fit_is_read_back(fitted, stored, monkeypatch):
@@ -332,7 +334,7 @@ def learned_from(rows, terms, inputs, target, regularisation=0.1):
     counts = sparse.csr_array(
         np.array([[row.count(term) for term in terms] for row in rows], float)
     )
-    return direct(inputs, ridge_targets(counts, target), regularisation)
+    return direct(inputs, TermWeights.of(counts).rows(counts, target), regularisation)
 
 
 def assert_weights(head, expected):
@@ -468,7 +470,7 @@ class TestWhatIsLearned:
         head = head_of(corpus, unit="word", regularisation=criterion, seed=4)
         x = normalise(corpus.embeddings)
         counts = token_counts(head.lexicon.literal(corpus), np.ones(13, np.bool_))
-        targets = ridge_targets(counts, "bm25")
+        targets = TermWeights.of(counts).rows(counts, "bm25")
         sums = RidgeSums.of(x, targets)
         losses = regularisation_losses(sums, x, targets, criterion=criterion, seed=4)
         chosen = losses.best
@@ -485,7 +487,8 @@ class TestWhatIsLearned:
         rng = np.random.default_rng(0)
         texts = [" ".join(rng.choice(TOKENS_OF_WORDS[1:], 12, replace=False)) for _ in range(12)]
         corpus = Words(texts)
-        targets = ridge_targets(token_counts(corpus.literal_tokens, np.arange(15) > 0), "bm25")
+        counts = token_counts(corpus.literal_tokens, np.arange(15) > 0)
+        targets = TermWeights.of(counts).rows(counts, "bm25")
         x = normalise(corpus.embeddings)
         sums = RidgeSums.of(x, targets)
         chosen = []

@@ -10,10 +10,7 @@ from scipy import sparse
 
 from harness.alignment import ridge_fit as module
 from harness.alignment.head import normalise
-from harness.alignment.ridge_fit import RidgeSums, design, ridge_targets
-from harness.alignment.term_weights import TermWeights
-from harness.alignment.vocabulary import token_counts
-from harness.embedding.ragged import Ragged
+from harness.alignment.ridge_fit import RidgeSums, design
 
 PARTS = ("gram", "moments", "energy", "documents", "nonzeros")
 
@@ -116,15 +113,3 @@ def test_spectrum(count):
     assert sums.spectrum[1] is vectors  # decomposed once
     again = sums + sums
     np.testing.assert_allclose(again.spectrum[0], 2 * values, atol=1e-12)  # and anew for new sums
-
-
-@pytest.mark.parametrize("weighting", ["binary", "idf", "tf_idf", "bm25"])
-def test_targets_are_the_terms_weights_of_their_own_corpus(weighting):
-    counts = token_counts(Ragged.from_rows([[0, 1, 1], [0, 2], [3, 3, 3]]), np.ones(5, np.bool_))
-    found = ridge_targets(counts, weighting).toarray()
-    expected = TermWeights.of(counts).rows(counts, weighting).toarray()
-    np.testing.assert_array_equal(found, expected)
-    assert found[0].any()
-    np.testing.assert_array_equal(
-        ridge_targets(counts).toarray(), ridge_targets(counts, "idf").toarray()
-    )
