@@ -12,13 +12,14 @@ from filelock import FileLock, Timeout
 
 from harness import __version__
 from harness.components import build, identity
-from harness.config import ModelConfig, PretrainConfig
+from harness.config import ContrastiveConfig, ModelConfig, PretrainConfig
 from harness.cost.hardware import git_commit, hardware_record, software_record
 from harness.embedding.model import EmbeddingModel
 from harness.errors import BadInputError
 from harness.progress import say
 from harness.training.checkpoint import Checkpoint
 from harness.training.data import file_digest, read_texts
+from harness.training.held_out import HELD_OUT, held_out_pairs, write_collection
 from harness.training.loop import train
 from harness.training.network import Decoder, load_decoder, new_llama
 from harness.training.product import finished, save, write_record
@@ -108,6 +109,10 @@ def perform_step(
             # Adapters that the model had are merged in memory alone: new ones fit no folder.
             base = None if model is None or model.adapters else str(model.folder.resolve())
             save(decoder, tokenizer, folder, dtype=config.save_dtype, base=base)
+            if isinstance(config, ContrastiveConfig) and (
+                held := held_out_pairs(Path(config.pairs), config.held_out)
+            ):
+                write_collection(folder / HELD_OUT, held)
             write_record(folder, record)
             checkpoint.remove()
     worker.wait()
