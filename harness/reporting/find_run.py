@@ -26,7 +26,8 @@ def find_run(
 
     Args:
         name: A path of a folder or of a result, the name of a folder or its hash, the name of a
-            mode, or a part of `model/revision/folder`.
+            mode, `model/mode` with a part of the model's name, or a part of
+            `model/revision/folder`.
         results_dir: The results folder.
         setting: What the name was given as, for messages.
         tasks: Only runs with a result of one of these are meant; of any when empty.
@@ -107,10 +108,16 @@ def _by_name(name: str, results_dir: Path, setting: str, tasks: Collection[str])
 
 def _meanings(name: str) -> list[Callable[[Path], bool]]:
     """What a name may say of a folder; what comes first is meant where it is true of any."""
+    model, _, mode = name.rpartition("/")
     return [
         lambda folder: folder.name == name,
         lambda folder: folder.name.rpartition("-")[2] == name,
         lambda folder: folder.name.startswith(f"{name}-"),
+        lambda folder: (
+            bool(model)
+            and folder.name.startswith(f"{mode}-")
+            and model.lower() in folder.parents[2].name.lower()
+        ),
         lambda folder: name.lower() in _model_and_mode(folder).lower(),
     ]
 
