@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from harness.commands.given import given_settings
 from harness.config import InspectConfig, parse, parse_component
 from harness.errors import BadInputError
 
@@ -130,7 +131,7 @@ def _with_model(config: InspectConfig, name: str) -> InspectConfig:
             f"a slash, ./{name}"
         )
     apart = ("models", "text", "other", "figure")
-    kept = [line for setting, line in _overrides() if setting not in apart]
+    kept = [line for setting, line in given_settings() if setting not in apart]
     settings = compose("inspect", overrides=[*kept, f"model={'local' if reference else name}"])
     settings.text = ""
     if reference:
@@ -147,22 +148,12 @@ def _with_model(config: InspectConfig, name: str) -> InspectConfig:
 
 
 def _refuse_another_model() -> None:
-    for setting, _ in _overrides():
+    for setting, _ in given_settings():
         if setting.partition(".")[0] == "model":
             raise BadInputError(
                 f"models=[...] and {setting} both say which model; leave {setting} out and name "
                 "every model in models, by its option or its folder"
             )
-
-
-def _overrides() -> Iterator[tuple[str, str]]:
-    """Each setting of the command line, and the words that set it."""
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import OmegaConf
-
-    lines = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
-    for line in cast("list[str]", lines):
-        yield line.partition("=")[0].lstrip("+~"), line
 
 
 def _options(group: str) -> list[str]:

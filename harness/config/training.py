@@ -38,6 +38,10 @@ class TrainingStagesConfig(ComponentConfig):
         for name, step in self.stages.items():
             require(step.kind != "stages", f"stages.{name}: stages cannot hold stages")
             require(
+                step.kind != "pretrain" or name == next(iter(self.stages)),
+                f"stages.{name}: a new model starts from no other; make it the first stage",
+            )
+            require(
                 name.replace("_", "").replace("-", "").isalnum(),
                 f"stages.{name}: a stage's name becomes a folder; use letters, digits, - and _",
             )
@@ -72,7 +76,13 @@ class TrainConfig:
         one_of("format", self.format, ("table", "json"))
         stages = isinstance(self.train, TrainingStagesConfig)
         steps = list(self.train.stages.values()) if stages else [self.train]
+        new = steps[0].kind == "pretrain"
         require(
-            steps[0].kind == "pretrain" or self.model is not None,
+            new or self.model is not None,
             "model: this step starts from a decoder; give model=local model.path=FOLDER",
+        )
+        require(
+            not new or self.model is None,
+            "model: a new model (kind=pretrain) starts from no other; leave model out, or choose "
+            "another train",
         )

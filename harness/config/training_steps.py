@@ -34,8 +34,8 @@ class StepConfig(ComponentConfig):
         dropout: Of attention weights, and of the architecture's own dropout where it has any.
         lora_rank: Of the adapters that are trained on all linear layers; 0 trains all weights.
         lora_alpha: Scale of the adapters.
-        train_embeddings: Whether token embeddings (and a head tied to them) are trained too, where
-            all weights are.
+        train_embeddings: Whether token embeddings and the head, tied to them or not, are trained
+            too, where all weights are.
         embedding_rate: The learning rate of embeddings and of the head, as a share of
             `learning_rate`. Below 1 it keeps the rows of rare tokens from drifting all one way.
         center_head: Whether the mean row is taken out of the head after each step, where the head
@@ -44,7 +44,8 @@ class StepConfig(ComponentConfig):
         optimiser: `adamw`, or `muon` for the matrices of layers (AdamW for the rest), with the
             same `learning_rate`.
         gradient_checkpointing: Less memory for a third more computation.
-        held_out: The share of texts that is never trained on and gives the validation score.
+        held_out: The share of texts, some 512 at most, that this step is not trained on and that
+            give its validation score.
         validate_every: Steps between two validations.
         checkpoint_seconds: Time between two checkpoints, from which a killed step goes on.
         save_dtype: Of the weights that are written.
@@ -206,13 +207,14 @@ class EmbeddingStepConfig(StepConfig):
         batch_size: Pairs in a batch: each is set against all others.
         temperature: What cosines are divided by.
         chunk_tokens: Most tokens that gradients are computed for at once; larger batches are
-            embedded in parts (gradient caching), with the same result.
+            embedded in parts (gradient caching), with the same result. Without dropout, that is:
+            below 4,096 it cuts a batch into other parts, whose draws are others.
     """
 
     pooling: str = "mean"
     batch_size: int = 128
     temperature: float = 0.05
-    chunk_tokens: int = unscored(32768)
+    chunk_tokens: int = 32768
     attention: str | None = "bidirectional"
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ BIDIRECTIONAL_TYPES = (
 )
 
 
-def set_attention(network: Any, attention: str) -> None:
+def set_attention(network: Any, attention: str, *, setting: str = "model.attention") -> None:
     """Make a decoder attend causally or bidirectionally, in place.
 
     transformers builds its masks from `config.is_causal`, and attention modules tell their kernel
@@ -22,6 +22,7 @@ def set_attention(network: Any, attention: str) -> None:
     Args:
         network: A decoder backbone of transformers.
         attention: `causal` or `bidirectional`.
+        setting: What asks for it, for messages.
 
     Raises:
         BadInputError: If the architecture is not known to follow these switches.
@@ -29,9 +30,9 @@ def set_attention(network: Any, attention: str) -> None:
     kind = network.config.model_type
     if kind not in BIDIRECTIONAL_TYPES:
         if attention == "causal":
-            raise BadInputError(f"model.attention=causal: {kind} has no such switch; leave it out")
+            raise BadInputError(f"{setting}=causal: {kind} has no such switch; leave it out")
         raise BadInputError(
-            f"model.attention=bidirectional is known for {', '.join(BIDIRECTIONAL_TYPES)}, not for "
+            f"{setting}=bidirectional is known for {', '.join(BIDIRECTIONAL_TYPES)}, not for "
             f"{kind}; leave it out where the model attends bidirectionally already"
         )
     causal = attention == "causal"

@@ -83,9 +83,15 @@ class PairsObjective:
         self.config = config
         pairs = read_pairs(Path(config.pairs))
         trained, self._held = split([pair.positive for pair in pairs], config.held_out)
-        hard = [pair.negatives[: config.negatives] for pair in pairs]
         documents = [pair.positive for pair in pairs]
+        unseen = {documents[index] for index in self._held}
+        hard = [
+            [text for text in pair.negatives if text not in unseen][: config.negatives]
+            for pair in pairs
+        ]
         documents += [text for texts in hard for text in texts]
+        numbers: dict[str, int] = {}
+        self._same = np.array([numbers.setdefault(text, len(numbers)) for text in documents])
         self._queries = tokenize(tokenizer, [pair.query for pair in pairs], config.query_max_length)
         self._documents = tokenize(tokenizer, documents, config.max_length)
         ends = len(pairs) + np.cumsum([len(texts) for texts in hard])
@@ -106,8 +112,9 @@ class PairsObjective:
     def backward(self, decoder: Decoder, worker: Worker, step: int) -> tuple[float, int]:
         """See `Objective`; the loss is the sum of both, weighted, where there are two."""
         batch = self._batches[step]
-        negatives = [self._hard[index] for index in batch]
-        documents = np.concatenate([batch, *negatives]).astype(np.int64)
+        hard = np.concatenate([np.zeros(0, np.int64), *(self._hard[index] for index in batch)])
+        hard = hard[~np.isin(self._same[hard], self._same[batch])]  # no query's own document
+        documents = np.concatenate([batch, hard])
         loss, tokens = cached_backward(
             self._embedder,
             decoder,

@@ -61,7 +61,7 @@ def split(texts: Sequence[str], share: float) -> tuple[NDArray[np.int64], NDArra
 
     Args:
         texts: Texts; equal ones fall on the same side.
-        share: Of texts held out, 512 at most.
+        share: Of texts held out, but some 512 at most.
 
     Returns:
         Indices of both, ascending.

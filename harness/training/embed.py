@@ -82,8 +82,8 @@ def cached_backward(
     Gradient caching (Gao et al. 2021, section 3): embed all parts without a graph, take the loss's
     gradient at the embeddings, then embed each part again and pass its gradient on. Where the
     graphs of all parts fit into `chunk_tokens` they are kept instead. Each process embeds its share
-    of every side; the loss is over all of them, so the result does not depend on how many processes
-    there are.
+    of every side; the loss is over all of them, so that without dropout the result does not depend
+    on how many processes there are.
 
     Args:
         embedder: What embeds a part.
@@ -121,26 +121,28 @@ def cached_backward(
         found = [[embed(side, part) for part in range(len(cut[side]))] for side in range(len(cut))]
         return [_in_order(*one) for one in zip(found, cut, strict=True)]
 
-    if worker.count == 1 and _padded_tokens(shares, cut) <= embedder.chunk_tokens:
-        loss = loss_of(embed_all())
-        loss.backward()  # type: ignore[no-untyped-call]  # torch's stub
-        return float(loss.detach()), tokens
-    with torch.no_grad():
+    kept = _padded_tokens(shares, cut) <= embedder.chunk_tokens
+    with torch.set_grad_enabled(kept):
         own = embed_all()
     counts = [[len(part) for part in np.array_split(indices, worker.count)] for _, indices in sides]
     leaves = [
-        worker.gather(rows, split).detach().requires_grad_()
+        worker.gather(rows.detach(), split).detach().requires_grad_()
         for rows, split in zip(own, counts, strict=True)
     ]
     loss = loss_of(leaves)
-    loss.backward()  # type: ignore[no-untyped-call]  # torch's stub
-    for side, parts in enumerate(cut):
-        gradient = leaves[side].grad
-        assert gradient is not None
-        first = sum(counts[side][: worker.number])
-        for number, part in enumerate(parts):
-            places = torch.from_numpy(first + part).to(gradient.device)
-            embed(side, number).backward(gradient[places])  # type: ignore[no-untyped-call]  # torch's stub
+    gradients = torch.autograd.grad(loss, leaves)
+    firsts = (sum(split[: worker.number]) for split in counts)
+    mine = [
+        gradient[first : first + len(rows)]
+        for gradient, first, rows in zip(gradients, firsts, own, strict=True)
+    ]
+    if kept:
+        torch.autograd.backward(own, mine)
+    else:
+        for side, parts in enumerate(cut):
+            for number, part in enumerate(parts):
+                places = torch.from_numpy(part).to(mine[side].device)
+                torch.autograd.backward(embed(side, number), mine[side][places])
     return float(loss.detach()) / worker.count, tokens
 
 

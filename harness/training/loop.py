@@ -70,6 +70,7 @@ def train(
             say(f"{name}: goes on after step {progress.steps:,} of {objective.steps:,}")
     start, log, clock = progress.steps, progress.log, _Clock(progress)
     decoder.network.train()
+    stopped = False
     with first_interrupt_held() as interrupted, _bar(name, objective.steps, worker) as advance:
         advance(start, 0)
         for step in range(start, objective.steps):
@@ -92,12 +93,16 @@ def train(
                 log.append(clock.line(step + 1, rate, norm) | {"validation": score})
             elif (step + 1) % _LOG_EVERY == 0:
                 log.append(clock.line(step + 1, rate, norm))
-            if interrupted() or (not last and clock.due(config.checkpoint_seconds)):
+            # Processes are signalled one after the other, and leave after the same step.
+            stopped = worker.any(interrupted())
+            if stopped or (not last and clock.due(config.checkpoint_seconds)):
                 if worker.first:
                     checkpoint.write(Progress(step + 1, log, clock.pending()), optimiser.state())
                     write_log(folder, log)
-                if interrupted():
+                if stopped:
                     break
+    if stopped:  # here, or in another process alone
+        raise KeyboardInterrupt
     if worker.first:
         write_log(folder, log)
     return log

@@ -28,8 +28,15 @@ class Decoder:
     def __init__(self, network: Any, config: StepConfig) -> None:
         self.peft: Any = None
         backbone = network.base_model
+        if config.center_head and getattr(
+            network.config.get_text_config(), "final_logit_softcapping", None
+        ):
+            raise BadInputError(
+                "train.center_head: this model caps its logits, which are others without the mean "
+                "row; leave it out"
+            )
         if config.attention is not None:
-            set_attention(backbone, config.attention)
+            set_attention(backbone, config.attention, setting="train.attention")
         _set_dropout(network, config.dropout)
         if config.gradient_checkpointing:
             network.gradient_checkpointing_enable({"use_reentrant": False})
@@ -57,8 +64,15 @@ class Decoder:
         return states
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
-        """The head's logits (n, V) of states (n, d)."""
+        """The model's logits (n, V) of states (n, d), scaled and capped where it does so."""
         logits: torch.Tensor = self.network.get_output_embeddings()(states)
+        settings = self.network.config.get_text_config()
+        if multiplier := getattr(settings, "logit_scale", None):  # Cohere
+            logits = logits * multiplier
+        if divisor := getattr(settings, "logits_scaling", None):  # Granite
+            logits = logits / divisor
+        if cap := getattr(settings, "final_logit_softcapping", None):  # Gemma 2
+            logits = cap * (logits / cap).tanh()
         return logits
 
     @property

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.embedding.network import quiet
 from harness.errors import BadInputError
 from harness.files import read_json, write_text
+from harness.training.checkpoint import FOLDER as CHECKPOINTS
 
 if TYPE_CHECKING:
     from harness.training.network import Decoder
@@ -51,6 +52,25 @@ def finished(
     return record
 
 
+def refuse_to_replace(folder: Path, *, start: Path | None) -> None:
+    """Keep a step from writing over a model that is not its own.
+
+    Args:
+        folder: Where its product would go.
+        start: The folder of the model that it starts from, if there is one.
+
+    Raises:
+        BadInputError: If that is the same, or holds a model that no step has left or begun there.
+    """
+    if start is not None and folder.resolve() == start.resolve():
+        raise BadInputError(f"output={folder} is the model that this starts from; name another one")
+    begun = [RECORD, CHECKPOINTS, f"{_BESIDE}*"]
+    if any(any(folder.glob(name)) for name in begun):
+        return
+    if (folder / "config.json").exists() or any(folder.glob("*.safetensors")):
+        raise BadInputError(f"output={folder} holds another model; name another folder")
+
+
 def save(decoder: Decoder, tokenizer: Any, folder: Path, *, dtype: str, base: str | None) -> None:
     """Write the trained model, loadable by `model=local model.path=FOLDER`.
 
@@ -65,6 +85,7 @@ def save(decoder: Decoder, tokenizer: Any, folder: Path, *, dtype: str, base: st
         base: The model that adapters belong to, for PEFT; None where no folder holds it.
     """
     import torch
+    from transformers import GenerationConfig
 
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(f"{_BESIDE}*"):  # of a process that was killed here
@@ -78,6 +99,8 @@ def save(decoder: Decoder, tokenizer: Any, folder: Path, *, dtype: str, base: st
             decoder.peft.save_pretrained(str(beside / ADAPTER))
             network = decoder.peft.merge_and_unload()
         network.to(device="cpu", dtype=getattr(torch, dtype))
+        # Published models have settings of generation that may be read but not written.
+        network.generation_config = GenerationConfig.from_model_config(network.config)
         with quiet():
             network.save_pretrained(beside, safe_serialization=True)
             tokenizer.save_pretrained(beside)

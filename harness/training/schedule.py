@@ -62,7 +62,8 @@ def batches_of_texts(
 def batches_of_pairs(count: int, *, size: int, epochs: float, seed: int) -> list[NDArray[np.int64]]:
     """Batches of one size, shuffled once an epoch; what is left over at an epoch's end is dropped.
 
-    Dropped, since a smaller batch has fewer negatives and another loss.
+    Dropped, since a smaller batch has fewer negatives and another loss; one pair alone has none,
+    and makes no batch.
 
     Args:
         count: How many pairs there are.
@@ -72,7 +73,7 @@ def batches_of_pairs(count: int, *, size: int, epochs: float, seed: int) -> list
     """
     generator = np.random.default_rng(seed)
     size = min(size, count)
-    steps = math.floor(epochs * (count // size)) if size else 0
+    steps = math.floor(epochs * (count // size)) if size > 1 else 0
     batches: list[NDArray[np.int64]] = []
     while len(batches) < steps:
         order = generator.permutation(count)

@@ -22,7 +22,7 @@ from harness.training.data import file_digest, read_texts
 from harness.training.held_out import HELD_OUT, held_out_pairs, write_collection
 from harness.training.loop import train
 from harness.training.network import Decoder, load_decoder, new_llama
-from harness.training.product import finished, save, write_record
+from harness.training.product import finished, refuse_to_replace, save, write_record
 from harness.training.tokenizer import train_tokenizer
 from harness.training.worker import Worker, is_first_process
 
@@ -54,26 +54,11 @@ def perform_step(
     """
     model = None if isinstance(config, PretrainConfig) or start is None else EmbeddingModel(start)
     what = _identity(config, model)
-    if (record := finished(folder, what, _defaults(config))) is not None:
-        if is_first_process():
-            say(f"{name}: kept, {folder} has been trained")
+    if (record := _kept(folder, what, config, name)) is not None:
         return record
+    refuse_to_replace(folder, start=None if model is None else model.folder)
     worker = Worker(device, config.dtype)
-    if model is None:
-        assert isinstance(config, PretrainConfig)
-        tokenizer = train_tokenizer(
-            read_texts(Path(config.text)),
-            vocabulary=config.vocabulary,
-            max_length=config.positions,
-        )
-        network = new_llama(config, tokenizer)
-    else:
-        if model.positions is not None and config.max_length > model.positions:
-            raise BadInputError(
-                f"{name}: max_length={config.max_length} is above the {model.positions} positions "
-                "that the model has by its config.json; lower it"
-            )
-        tokenizer, network = model.tokenizer, load_decoder(model)
+    tokenizer, network = _start(config, model, name)
     objective = build(config, tokenizer=tokenizer)
     if not objective.steps:
         raise BadInputError(
@@ -86,8 +71,13 @@ def perform_step(
         "trained_parameters": sum(one.numel() for one in decoder.trained.values()),
     }
     _make(folder)
-    checkpoint = Checkpoint(folder, what)
+    checkpoint = Checkpoint(folder, what | {"dtype": worker.dtype, "processes": worker.count})
     with _alone(folder, worker):
+        # Another process may have trained it since.
+        if worker.any(worker.first and finished(folder, what, _defaults(config)) is not None):
+            record = _kept(folder, what, config, name)
+            assert record is not None
+            return record
         log = train(
             objective, decoder, worker, config, folder=folder, checkpoint=checkpoint, name=name
         )
@@ -117,6 +107,47 @@ def perform_step(
             checkpoint.remove()
     worker.wait()
     return record
+
+
+def _kept(
+    folder: Path, what: dict[str, Any], config: StepConfig, name: str
+) -> dict[str, Any] | None:
+    """The record of a step that has been made, which is said; None where it has not."""
+    record = finished(folder, what, _defaults(config))
+    if record is not None and is_first_process():
+        say(f"{name}: kept, {folder} has been trained")
+    return record
+
+
+def _start(config: StepConfig, model: EmbeddingModel | None, name: str) -> tuple[Any, Any]:
+    """The tokenizer and the network that a step starts from.
+
+    Raises:
+        BadInputError: If they do not fit each other, or the step's settings.
+    """
+    if model is None:
+        assert isinstance(config, PretrainConfig)
+        tokenizer = train_tokenizer(
+            read_texts(Path(config.text)),
+            vocabulary=config.vocabulary,
+            max_length=config.positions,
+        )
+        return tokenizer, new_llama(config, tokenizer)
+    for setting in ("max_length", "query_max_length"):
+        length = getattr(config, setting, 0)
+        if model.positions is not None and length > model.positions:
+            raise BadInputError(
+                f"{name}: {setting}={length} is above the {model.positions} positions "
+                "that the model has by its config.json; lower it"
+            )
+    network = load_decoder(model)
+    rows = len(network.get_input_embeddings().weight)
+    if (largest := max(model.tokenizer.get_vocab().values())) >= rows:
+        raise BadInputError(
+            f"the tokenizer in {model.folder} has a token of id {largest}, the model embeddings of "
+            f"{rows} tokens; take out the tokens that were added, or give the tokenizer's own model"
+        )
+    return model.tokenizer, network
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def token_backward(
     return loss
 
 
-def mean_token_loss(
+def summed_token_loss(
     decoder: Decoder, worker: Worker, states: torch.Tensor, targets: torch.Tensor
 ) -> tuple[float, int]:
     """The sum of losses without gradients, and over how many tokens."""
@@ -75,6 +75,6 @@ def held_out_loss(
     import torch
 
     with torch.no_grad():
-        found = [mean_token_loss(decoder, worker, *batch) for batch in batches]
+        found = [summed_token_loss(decoder, worker, *batch) for batch in batches]
     count = sum(tokens for _, tokens in found)
     return sum(loss for loss, _ in found) / count if count else None

@@ -81,6 +81,16 @@ class Worker:
             for tensor in tensors:
                 tensor.copy_(self._accelerator.reduce(tensor, reduction="sum"))
 
+    def any(self, here: bool) -> bool:
+        """Whether something is so in any process; all of them are told the same."""
+        if self.count == 1:
+            return here
+        import torch
+
+        found = torch.tensor([float(here)], device=self.device)
+        self.add([found])
+        return bool(found.item() > 0)
+
     def gather(self, rows: torch.Tensor, counts: list[int]) -> torch.Tensor:
         """The rows of all processes, one after the other.
 

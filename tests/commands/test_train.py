@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from harness.cli import _main
@@ -161,6 +162,9 @@ def test_ctrl_c_keeps_a_checkpoint(harness, tmp_path, monkeypatch):
     assert [file.name for file in (tmp_path / "cut" / ".checkpoint").iterdir()] == [
         "state.safetensors"
     ]
+    with safe_open("cut/.checkpoint/state.safetensors", framework="pt") as state:
+        of = json.loads(state.metadata()["identity"])
+    assert (of["dtype"], of["processes"]) == ("float32", 1)  # others make other bits
     status, _, err = harness(*command, "output=cut", "train.seed=1")
     assert status == 2
     assert "is of other settings or data" in err
@@ -196,6 +200,26 @@ def test_two_processes_make_what_one_makes(harness, tmp_path):
         for name, tensor in weights(f"one/{folder}").items():
             found = weights(f"two/{folder}")[name]
             torch.testing.assert_close(found, tensor, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "setting", ["pooling=last_token", "instruction=e5", "head=ridge", "pooling.kind=cls"]
+)
+def test_settings_of_runs_are_refused(harness, setting):
+    status, out, err = harness(*PRETRAIN, setting)
+    assert (status, out) == (2, "")
+    (line,) = err.splitlines()
+    assert line.startswith(f"harness: {setting.partition('=')[0]}: ")
+    assert line.endswith("; leave it out")
+
+
+def test_an_embedder_is_told_what_its_training_leaves_out(harness):
+    given = ("train=contrastive", "train.pairs=pairs.jsonl", "model=e5_mistral", "model.path=none")
+    status, _, err = harness("train", *given, *PLAIN)
+    assert status == 2
+    said = " ".join(err.split())
+    assert "read with pooling=eos and trained with mean: train.pooling chooses" in said
+    assert "instructions are left out" in said
 
 
 def test_a_loss_that_is_not_finite(harness, tmp_path):

@@ -18,5 +18,7 @@ if __name__ == "__main__":
     summed = torch.tensor([1.0, worker.number])
     worker.add([summed])
     assert summed.tolist() == [2.0, 1.0]
+    assert worker.any(worker.number == 1)
+    assert not worker.any(False)
     arguments, sys.argv = sys.argv[1:], ["harness"]
     sys.exit(_main(arguments))

@@ -32,11 +32,15 @@ def write_texts(path, texts):
     return path
 
 
+def backwards(text):
+    return " ".join(reversed(text.split()))
+
+
 def write_pairs(path, texts):
-    """The first three words of each text ask for it; the next text is a hard negative."""
+    """The first three words of each text ask for it; backwards it is a hard negative."""
     lines = [
-        {"query": " ".join(text.split()[:3]), "positive": text, "negatives": [following]}
-        for text, following in zip(texts, [*texts[1:], texts[0]], strict=True)
+        {"query": " ".join(text.split()[:3]), "positive": text, "negatives": [backwards(text)]}
+        for text in texts
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path

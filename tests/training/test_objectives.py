@@ -1,5 +1,7 @@
 """Objectives: what each reads and predicts, by a decoder that tells, and gradients by torch."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +13,9 @@ from harness.training.contrastive import PairsObjective, SimcseObjective
 from harness.training.losses import contrastive_loss
 from harness.training.mntp import MaskedObjective
 from harness.training.network import Decoder
-from harness.training.tokens import mean_token_loss, token_backward
+from harness.training.tokens import summed_token_loss, token_backward
 from tests.training.small import (
+    backwards,
     gradients,
     network,
     sentences,
@@ -194,7 +197,7 @@ def test_a_loss_in_chunks_of_the_head_is_the_loss_at_once():
     assert loss == pytest.approx(float(plain.detach()) / 2, rel=1e-6)
     close(found, gradients(decoder))
     with torch.no_grad():
-        summed, count = mean_token_loss(decoder, worker(), rows, targets)
+        summed, count = summed_token_loss(decoder, worker(), rows, targets)
     assert count == 600
     assert summed / count == pytest.approx(float(plain.detach()), rel=1e-6)
 
@@ -232,7 +235,8 @@ def test_pairs_by_plain_torch(tmp_path, pooling, both_ways, negatives):
     found = gradients(decoder)
     queries = [pooled(decoder, " ".join(t.split()[:3]), pooling, 4) for t in texts]
     documents = [pooled(decoder, text, pooling, 10) for text in texts]
-    extra = documents[1:] + documents[:1] if negatives else []
+    against = [backwards(text) for text in texts] if negatives else []
+    extra = [pooled(decoder, text, pooling, 10) for text in against]
     logits = normalize(torch.stack(queries)) @ normalize(torch.stack(documents + extra)).T / 0.2
     own = torch.arange(4)
     plain = cross_entropy(logits, own)
@@ -241,9 +245,35 @@ def test_pairs_by_plain_torch(tmp_path, pooling, both_ways, negatives):
     plain.backward()
     assert loss == pytest.approx(float(plain.detach()), rel=1e-5)
     close(found, gradients(decoder))
-    lengths = [min(len(ids_of(text)), 10) for text in texts]
+    lengths = [min(len(ids_of(text)), 10) for text in texts + against]
     asked = [min(len(ids_of(" ".join(t.split()[:3]))), 4) for t in texts]
-    assert tokens == sum(asked) + (2 if negatives else 1) * sum(lengths)
+    assert tokens == sum(asked) + sum(lengths)
+
+
+def test_hard_negatives_are_neither_held_out_nor_a_querys_own_document(tmp_path):
+    """What is left of them gives the loss of a file that has no others."""
+    texts = sentences(30)
+    split_at = {"held_out": 0.2, "batch_size": 30, "epochs": 1}
+
+    def loss(name, negatives, most):
+        lines = [
+            {"query": text.split()[0], "positive": text, "negatives": negatives(text)}
+            for text in texts
+        ]
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        config = step("contrastive", pairs=str(path), negatives=most, **split_at)
+        objective = PairsObjective(config, tokenizer())
+        loss, tokens = objective.backward(Decoder(network(), config), worker(), 0)
+        return loss, tokens, objective._held
+
+    *plain, held = loss("plain.jsonl", lambda text: [backwards(text)], 1)
+    assert 2 <= len(held) <= 12
+    unseen, taken = texts[held[0]], next(t for n, t in enumerate(texts) if n not in held)
+    mixed = loss("mixed.jsonl", lambda text: [unseen, backwards(text)], 1)
+    assert mixed[:2] == tuple(plain)
+    mixed = loss("own.jsonl", lambda text: [backwards(text), taken, text], 3)
+    assert mixed[:2] == tuple(plain)
 
 
 def test_pairs_and_masked_tokens_by_plain_torch(tmp_path):

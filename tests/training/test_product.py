@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from harness.config import ModelConfig
 from harness.embedding.model import EmbeddingModel
 from harness.training.network import Decoder, load_decoder
-from harness.training.product import finished, save, write_record
+from harness.training.product import finished, refuse_to_replace, save, write_record
 from tests.embedding.passes import backend, close, embedded, prompts_of
 from tests.training.small import network, sentences, step, tokenizer, write_model
 
@@ -258,6 +258,7 @@ def test_gradient_checkpointing_changes_no_gradient(base):
     for checkpointing in (False, True):
         config = step("mntp", text="-", gradient_checkpointing=checkpointing)
         decoder = Decoder(loaded(base), config)
+        assert decoder.network.is_gradient_checkpointing is checkpointing
         decoder.network.train()
         decoder.states(torch.tensor([ROWS[0]]), None).square().mean().backward()
         found.append({n: one.grad for n, one in decoder.trained.items() if one.grad is not None})
@@ -284,6 +285,70 @@ def test_a_product_that_cannot_be_written_leaves_no_model(base, tmp_path, monkey
     with pytest.raises(OSError, match="No space"):
         save(decoder, tokenizer(), tmp_path / "made", dtype="float32", base=None)
     assert list((tmp_path / "made").iterdir()) == []
+
+
+def test_settings_of_generation_that_could_not_be_written_are_left(base, tmp_path):
+    published = tmp_path / "published"
+    shutil.copytree(base, published)
+    own = {"temperature": 0.6, "top_p": 0.9, "do_sample": False}
+    (published / "generation_config.json").write_text(json.dumps(own))
+    with pytest.raises(ValueError, match="temperature"):
+        loaded(published).save_pretrained(tmp_path / "as it is")
+    trained(published, tmp_path / "made")
+    assert "temperature" not in (tmp_path / "made" / "generation_config.json").read_text()
+
+
+def test_a_model_is_not_written_over(base, tmp_path, refusal):
+    def refused(folder, start=None):
+        return refusal(lambda: refuse_to_replace(folder, start=start))
+
+    (tmp_path / "link").symlink_to(base)
+    assert "is the model that this starts from" in refused(tmp_path / "link", base)
+    assert "holds another model; name another folder" in refused(tmp_path / "link")
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    (weights / "model-00001.safetensors").touch()
+    assert "holds another model" in refused(weights)
+    for begun in ("training.json", ".checkpoint", ".new-abc"):
+        (weights / begun).touch()
+        refuse_to_replace(weights, start=base)
+        (weights / begun).unlink()
+    refuse_to_replace(tmp_path / "none", start=base)
+
+
+@pytest.mark.parametrize(
+    ("kind", "own"),
+    [
+        ("gemma2", {"final_logit_softcapping": 0.5, "head_dim": 8}),
+        ("granite", {"logits_scaling": 4.0}),
+        ("cohere", {"logit_scale": 0.25}),
+        ("llama", {}),
+    ],
+)
+def test_logits_are_those_of_the_model(kind, own):
+    shape = {"vocab_size": 50, "hidden_size": 16, "intermediate_size": 24, "pad_token_id": 0}
+    shape |= {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2}
+    torch.manual_seed(0)
+    network = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **shape, **own)).eval()
+    with torch.no_grad():
+        network.get_output_embeddings().weight.mul_(20)
+    decoder = Decoder(network, step("mntp", text="-", attention=None))
+    tokens = torch.tensor([[3, 1, 4, 1, 5]])
+    found = decoder.logits(decoder.states(tokens, None))
+    torch.testing.assert_close(found, network(input_ids=tokens).logits)
+    assert found.abs().max() > 0.1
+
+
+def test_what_training_does_not_know_is_refused_by_its_setting(refusal):
+    kind = "gemma2"
+    shape = {"vocab_size": 50, "hidden_size": 16, "intermediate_size": 24, "pad_token_id": 0}
+    shape |= {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2}
+    network = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **shape))
+    config = step("mntp", text="-", center_head=True)
+    assert "train.center_head: this model caps" in refusal(lambda: Decoder(network, config))
+    other = AutoModelForCausalLM.from_config(AutoConfig.for_model("cohere", **shape))
+    config = step("mntp", text="-")
+    assert "train.attention=bidirectional" in refusal(lambda: Decoder(other, config))
 
 
 def test_records(tmp_path, refusal):

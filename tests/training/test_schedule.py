@@ -78,6 +78,7 @@ def test_batches_of_pairs_have_one_size():
     assert len(np.unique(np.concatenate(batches))) == 32
     assert [len(batch) for batch in pairs(5)] == [5]
     assert pairs(0) == []
+    assert pairs(1) == []  # there is nothing to tell it from
 
 
 def test_epochs_of_pairs():

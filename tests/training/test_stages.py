@@ -1,12 +1,14 @@
 """Steps and chains of them: what is kept, what is refused, and that each begins where one ended."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from filelock import FileLock
 from safetensors.torch import load_file
+from transformers import AutoTokenizer
 
 from harness.config import ModelConfig, TrainConfig, parse, parse_component
 from harness.training.stages import perform
@@ -166,6 +168,10 @@ def chain_step(data):
         ({"a": {"kind": "mntp"}}, "train.stages.a.text"),
         ({"a": {"kind": "mntp", "text": "x", "epochs": 0}}, "train.stages.a.epochs"),
         ({"a": {"kind": "mntp", "text": "x"}}, "model: this step starts from a decoder"),
+        (
+            {"a": {"kind": "mntp", "text": "x"}, "b": {"kind": "pretrain", "text": "x"}},
+            "stages.b: a new model starts from no other; make it the first stage",
+        ),
     ],
 )
 def test_stages_that_are_refused(refusal, stages, says):
@@ -173,6 +179,23 @@ def test_stages_that_are_refused(refusal, stages, says):
     if says.startswith("train.stages.a.text"):
         given["model"] = {"kind": "huggingface", "path": "x"}
     assert says in refusal(lambda: parse(TrainConfig, given, where=""))
+
+
+def test_a_new_model_that_is_given_a_start_is_refused(refusal):
+    given = {"train": {"kind": "pretrain", "text": "x"}, "output": "out"}
+    given["model"] = {"kind": "huggingface", "path": "x"}
+    assert "starts from no other" in refusal(lambda: parse(TrainConfig, given, where=""))
+
+
+def test_what_another_process_has_trained_meanwhile_is_kept(chained, data, monkeypatch, capsys):
+    output, records = chained
+    before = content(output / "causal")
+    answers = iter([None])  # at first it is not there
+    monkeypatch.setattr("harness.training.step.finished", lambda *given: next(answers, records[0]))
+    monkeypatch.setattr("harness.training.step.train", None)
+    assert perform(chain(data).stages["causal"], None, output / "causal", "cpu") == [records[0]]
+    assert content(output / "causal") == before
+    assert capsys.readouterr().err.count("kept") == 1
 
 
 def test_too_little_for_a_step(data, tmp_path, refusal):
@@ -188,7 +211,32 @@ def test_texts_longer_than_the_model_has_positions(data, untied, tmp_path, refus
     start = ModelConfig(path=str(untied))
     message = refusal(lambda: perform(config, start, tmp_path / "out", "cpu"))
     assert "max_length=65 is above the 64 positions" in message
+    pairs = {"pairs": str(data / "pairs.jsonl"), "max_length": 16, "query_max_length": 65}
+    config = step("contrastive", **pairs)
+    message = refusal(lambda: perform(config, start, tmp_path / "out", "cpu"))
+    assert "query_max_length=65 is above the 64 positions" in message
     assert not (tmp_path / "out").exists()
+
+
+def test_a_tokenizer_with_tokens_that_the_model_lacks(data, untied, tmp_path, refusal):
+    larger = shutil.copytree(untied, tmp_path / "larger")
+    tokenizer = AutoTokenizer.from_pretrained(larger)
+    count = len(tokenizer)
+    tokenizer.add_special_tokens({"pad_token": "<pad-added>"})
+    tokenizer.save_pretrained(larger)
+    config = step("mntp", text=str(data / "text.jsonl"), max_length=16)
+    start = ModelConfig(path=str(larger))
+    message = refusal(lambda: perform(config, start, tmp_path / "out", "cpu"))
+    assert f"has a token of id {count}, the model embeddings of {count} tokens" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_model_that_a_step_starts_from_is_not_its_output(data, untied, refusal):
+    before = content(untied)
+    config = step("mntp", text=str(data / "text.jsonl"), max_length=16)
+    message = refusal(lambda: perform(config, ModelConfig(path=str(untied)), untied, "cpu"))
+    assert "is the model that this starts from; name another one" in message
+    assert content(untied) == before
 
 
 def test_a_folder_that_is_being_trained(data, tmp_path, refusal):
