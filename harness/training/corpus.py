@@ -216,6 +216,6 @@ def main(arguments: Sequence[str]) -> None:
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except HarnessError as error:
+    except (HarnessError, OSError) as error:
         say(explain(error))
-        sys.exit(error.exit_status)
+        sys.exit(error.exit_status if isinstance(error, HarnessError) else 1)

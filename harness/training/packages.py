@@ -109,6 +109,10 @@ def fields(distribution: Distribution) -> dict[str, str]:
 
 def _package(distribution: Distribution) -> Package:
     metadata = fields(distribution)
+    if not metadata.get("name"):
+        raise BadInputError(
+            f"{distribution.locate_file('')} holds a package whose metadata name none; remove it"
+        )
     licence, permissive = licence_of(
         metadata.get("license_expression"),
         metadata.get("license"),

@@ -89,3 +89,10 @@ def test_packages_are_found_by_name_with_the_others_marked(tmp_path: Path) -> No
 def test_an_empty_folder_is_refused_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match=r"holds no Python packages; fill it with: make corpus"):
         find_packages(tmp_path)
+
+
+def test_metadata_without_a_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "some-1.0.dist-info").mkdir()
+    (tmp_path / "some-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\n")
+    with pytest.raises(BadInputError, match="metadata name none; remove it"):
+        find_packages(tmp_path)
