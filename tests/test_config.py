@@ -189,6 +189,7 @@ BAD = [
     ("train", "simcse", {"text": "x", "dropout": 0}, "train.dropout"),
     ("train", "simcse", {"text": "x", "temperature": 0}, "train.temperature"),
     ("train", "simcse", {"text": "x", "batch_size": 1}, "train.batch_size"),
+    ("train", "simcse", {"text": "x", "batch_tokens": 64}, "train.batch_tokens: a batch"),
     ("train", "contrastive", {"pairs": "x", "pooling": "max"}, "train.pooling"),
     ("train", "contrastive", {"pairs": "x", "negatives": -1}, "train.negatives"),
     ("train", "contrastive", {"pairs": "x", "query_max_length": 3}, "train.query_max_length"),

@@ -222,6 +222,10 @@ class EmbeddingStepConfig(StepConfig):
         super().__post_init__()
         one_of("pooling", self.pooling, ("mean", "weighted_mean", "last_token"))
         at_least("batch_size", self.batch_size, 2)
+        require(
+            self.batch_tokens == StepConfig.batch_tokens,
+            "batch_tokens: a batch of this step has batch_size pairs; leave batch_tokens out",
+        )
         at_least("chunk_tokens", self.chunk_tokens, 8)
         require(self.temperature > 0, f"temperature={self.temperature} must be above 0")
 

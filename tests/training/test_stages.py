@@ -49,7 +49,7 @@ def chain(data, **changes):
         "mntp": {"kind": "mntp", "text": f"{data}/text.jsonl", **plain},
         "paired": {
             **{"kind": "contrastive", "pairs": f"{data}/pairs.jsonl", **plain},
-            **{"batch_size": 4, "lora_rank": 2, "checkpoint_seconds": 0},
+            **{"batch_tokens": 8192, "batch_size": 4, "lora_rank": 2, "checkpoint_seconds": 0},
         },
     } | changes
     return parse_component("train", {"kind": "stages", "stages": stages}, where="train")
