@@ -13,6 +13,7 @@ from harness.embedding.network import quiet
 from harness.errors import BadInputError
 from harness.files import read_json, write_text
 from harness.training.checkpoint import FOLDER as CHECKPOINTS
+from harness.training.checkpoint import LOG
 
 if TYPE_CHECKING:
     from harness.training.network import Decoder
@@ -64,8 +65,7 @@ def refuse_to_replace(folder: Path, *, start: Path | None) -> None:
     """
     if start is not None and folder.resolve() == start.resolve():
         raise BadInputError(f"output={folder} is the model that this starts from; name another one")
-    begun = [RECORD, CHECKPOINTS, f"{_BESIDE}*"]
-    if any(any(folder.glob(name)) for name in begun):
+    if any((folder / name).exists() for name in (RECORD, CHECKPOINTS, LOG)):
         return
     if (folder / "config.json").exists() or any(folder.glob("*.safetensors")):
         raise BadInputError(f"output={folder} holds another model; name another folder")

@@ -309,7 +309,7 @@ def test_a_model_is_not_written_over(base, tmp_path, refusal):
     weights.mkdir()
     (weights / "model-00001.safetensors").touch()
     assert "holds another model" in refused(weights)
-    for begun in ("training.json", ".checkpoint", ".new-abc"):
+    for begun in ("training.json", ".checkpoint", "log.jsonl"):
         (weights / begun).touch()
         refuse_to_replace(weights, start=base)
         (weights / begun).unlink()
