@@ -1,7 +1,8 @@
 # make demo: set up and run the main job. make test: set up and run the tests. make bench: set up and
 # run the benchmarks.
 # make leaderboards: what leaderboards/ holds in the repository, from the embedded task and from two
-# public collections at hand (DATA), beside official results.
+# public collections (DATA: a folder with beir/scifact and beir/xquad-en as BEIR has them, and official
+# results as mteb has them in published/), beside those results.
 # make corpus: the packages whose documentation the small embedder is trained on, and the corpus.
 # make pydoc_llama: the small embedder from nothing, all stages, into .harness/train/pydoc_llama.
 # make test-vllm: set up an environment with vLLM for CPUs (VLLM_ENV) and run its tests there.
@@ -58,10 +59,10 @@ bench: setup
 		--benchmark-json=.benchmarks/latest.json 1>&2
 	@.venv/bin/python tests/benchmarks/summary.py .benchmarks/latest.json --figure $(FIGURE)
 
-DATA ?= ../shared/data
 LEADERBOARD := store_dir=.harness/store results_dir=.harness/leaderboard
 COLLECTIONS := tasks=folder 'tasks.path=[$(DATA)/beir/scifact,$(DATA)/beir/xquad-en]'
 leaderboards: setup
+	@test -d "$(DATA)/beir" || { echo "say where the collections are: make leaderboards DATA=FOLDER"; exit 2; }
 	.venv/bin/harness run $(LEADERBOARD)
 	.venv/bin/harness run $(LEADERBOARD) $(COLLECTIONS)
 	.venv/bin/harness run -m $(LEADERBOARD) experiment=aligned_words,aligned_paper

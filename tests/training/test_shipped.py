@@ -106,6 +106,24 @@ def test_the_card_and_the_readme_say_what_the_analysis_of_the_stages_found():
             assert abs(one - other) <= most * 1.001, (stage, one, other)
 
 
+def test_the_card_says_what_other_temperatures_gave():
+    tables = FOLDER.parents[2] / "results"
+    found = [
+        pd.read_parquet(tables / f"pydoc_llama_{name}" / "stages-modes.parquet")
+        for name in ("temperature", "held_out")
+    ]
+    models = sorted(set(found[0]["stage"]))
+    assert len(models) == 7
+    for model in models:
+        told = []
+        for table in found:
+            own = table[table["stage"] == model].set_index("mode")
+            told.append(f"{own.loc['dense', 'ndcg']:.4f}".lstrip("0"))
+            told += [f"{100 * own.loc[f'aligned_sparse_m{m}', 'share']:.1f} %" for m in (0, 16, 32)]
+        (line,) = (line for line in CARD.splitlines() if f"| `{model}` |" in line)
+        assert line.endswith(f" | {' | '.join(told)} |")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("modes", "settings"),
