@@ -398,7 +398,9 @@ def groups(main):
 
 
 # An experiment that is of one command alone.
-OTHERS = [("run", "aligned_study"), ("run", "pydoc_llama_stages")]
+OTHERS = [
+    ("run", name) for name in ("aligned_study", "pydoc_llama_stages", "pydoc_llama_temperature")
+]
 NEEDS = {("transform", "pc1"): ["transform.weight=1"]}
 SHAPE = {"layers": 2, "width": 8, "heads": 2, "intermediate": 16, "vocabulary": 100}
 NEEDS |= {("shape", "custom"): [f"shape.{name}={value}" for name, value in SHAPE.items()]}
@@ -427,7 +429,8 @@ class TestFiles:
         if group == "retrieval":
             others = ["dense", "aligned_sparse"] if main == "plan" else ["dense", "bm25"]
             choice = f"retrieval=[{','.join(dict.fromkeys([*others, option]))}]"
-        parsed(main, choice, *NEEDS.get((group, option), ()))
+        step = ["train=mntp"] if (main, group) == ("train", "model") else []  # one with a start
+        parsed(main, choice, *step, *NEEDS.get((group, option), ()))
 
     def test_an_experiment_of_another_command_is_refused(self, refusal):
         for main, experiment in OTHERS:

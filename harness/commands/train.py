@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.commands.given import given_settings
-from harness.config import EmbeddingStepConfig, TrainConfig, parse
+from harness.config import EmbeddingStepConfig, TrainConfig, TrainingStagesConfig, parse
+from harness.config.training_steps import POOLINGS
 from harness.errors import BadInputError
 from harness.progress import say
 
@@ -35,7 +36,6 @@ def train(settings: DictConfig) -> int:
         if isinstance(settings.get(name), DictConfig):
             chosen[name] = OmegaConf.to_container(settings[name], resolve=True)
     config = parse(TrainConfig, chosen, where="")
-    _tell_what_is_left_out(config)
 
     from pathlib import Path
 
@@ -43,6 +43,8 @@ def train(settings: DictConfig) -> int:
     from harness.training.stages import perform
     from harness.training.worker import is_first_process
 
+    if is_first_process():
+        _tell_what_is_left_out(config)
     output = Path(config.output).expanduser()
     records = perform(config.train, config.model, output, config.device)
     if is_first_process():
@@ -55,11 +57,14 @@ def _tell_what_is_left_out(config: TrainConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     chosen = HydraConfig.get().runtime.choices
-    if isinstance(step := config.train, EmbeddingStepConfig):
-        if chosen["pooling"] not in ("auto", "mean", step.pooling):
-            say(
-                f"this model is read with pooling={chosen['pooling']} and trained with "
-                f"{step.pooling}: train.pooling chooses"
-            )
+    stages = isinstance(config.train, TrainingStagesConfig)
+    for step in config.train.stages.values() if stages else [config.train]:
+        if not isinstance(step, EmbeddingStepConfig):
+            continue
+        own = {"mean_of_text": "mean"}.get(chosen["pooling"], chosen["pooling"])
+        if own not in ("auto", "mean", step.pooling):
+            way = "train.pooling chooses" if own in POOLINGS else "training has no such pooling"
+            say(f"this model is read with pooling={own} and trained with {step.pooling}: {way}")
         if chosen["instruction"] not in ("auto", "none"):
             say("this model's instructions are left out: training puts nothing around a text")
+        return

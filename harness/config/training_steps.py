@@ -14,6 +14,7 @@ from harness.components import (
 )
 
 DTYPES = ("float32", "bfloat16", "float16")
+POOLINGS = ("mean", "weighted_mean", "last_token")
 
 
 @dataclass(kw_only=True)
@@ -207,20 +208,20 @@ class EmbeddingStepConfig(StepConfig):
         batch_size: Pairs in a batch: each is set against all others.
         temperature: What cosines are divided by.
         chunk_tokens: Most tokens that gradients are computed for at once; larger batches are
-            embedded in parts (gradient caching), with the same result. Without dropout, that is:
-            below 4,096 it cuts a batch into other parts, whose draws are others.
+            embedded in parts (gradient caching), with the same result, but that dropout has other
+            draws where it is below 4,096.
     """
 
     pooling: str = "mean"
     batch_size: int = 128
     temperature: float = 0.05
-    chunk_tokens: int = 32768
+    chunk_tokens: int = unscored(32768)
     attention: str | None = "bidirectional"
 
     def __post_init__(self) -> None:
         """Validate."""
         super().__post_init__()
-        one_of("pooling", self.pooling, ("mean", "weighted_mean", "last_token"))
+        one_of("pooling", self.pooling, POOLINGS)
         at_least("batch_size", self.batch_size, 2)
         require(
             self.batch_tokens == StepConfig.batch_tokens,

@@ -109,6 +109,7 @@ def _by_name(name: str, results_dir: Path, setting: str, tasks: Collection[str])
 def _meanings(name: str) -> list[Callable[[Path], bool]]:
     """What a name may say of a folder; what comes first is meant where it is true of any."""
     model, _, mode = name.rpartition("/")
+    model = model.replace("/", "__")  # as folders have it
     return [
         lambda folder: folder.name == name,
         lambda folder: folder.name.rpartition("-")[2] == name,

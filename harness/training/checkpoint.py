@@ -41,17 +41,22 @@ class Checkpoint:
     Args:
         folder: The step's output folder.
         identity: All that decides what the step makes; a checkpoint of another is refused.
+        dtype: What is multiplied in.
+        processes: How many train; with another dtype or number the same bits would not come out.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, identity: Mapping[str, Any], *, dtype: str, processes: int
+    ) -> None:
         self._folder = folder / FOLDER
         self._identity = json.dumps(identity, sort_keys=True)
+        self._made = {"dtype": dtype, "processes": str(processes)}
 
     def read(self) -> tuple[Progress, dict[str, torch.Tensor]] | None:
         """How far the step has come, and the state there; None if there is none.
 
         Raises:
-            BadInputError: If it is of other settings, or damaged.
+            BadInputError: If it is of other settings, made otherwise, or damaged.
         """
         from safetensors import safe_open
 
@@ -73,13 +78,19 @@ class Checkpoint:
                 f"{self._folder} is of other settings or data; remove it to start anew, or choose "
                 "another output"
             )
+        made = {name: about.get(name, value) for name, value in self._made.items()}
+        if made != self._made:
+            raise BadInputError(
+                f"{self._folder} was made by {made['processes']} processes in {made['dtype']}; go "
+                f"on with as many and train.dtype={made['dtype']}, or remove it to start anew"
+            )
         return progress, state
 
     def write(self, progress: Progress, state: dict[str, torch.Tensor]) -> None:
         """Replace the checkpoint."""
         from safetensors.torch import save_file
 
-        about = {"steps": str(progress.steps), "identity": self._identity}
+        about = {"steps": str(progress.steps), "identity": self._identity, **self._made}
         about |= {name: json.dumps(getattr(progress, name)) for name in ("log", "pending")}
         tensors = {name: tensor.contiguous().cpu() for name, tensor in state.items()}
         remove_leftovers(self._folder)

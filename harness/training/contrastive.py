@@ -85,10 +85,10 @@ class PairsObjective:
         trained, self._held = split([pair.positive for pair in pairs], config.held_out)
         documents = [pair.positive for pair in pairs]
         unseen = {documents[index] for index in self._held}
-        hard = [
-            [text for text in pair.negatives if text not in unseen][: config.negatives]
-            for pair in pairs
-        ]
+        hard = []
+        for pair in pairs:
+            others = [one for one in pair.negatives if one not in unseen and one != pair.positive]
+            hard.append(others[: config.negatives])
         documents += [text for texts in hard for text in texts]
         numbers: dict[str, int] = {}
         self._same = np.array([numbers.setdefault(text, len(numbers)) for text in documents])

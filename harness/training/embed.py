@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Rows of one file, and which of them: a batch's texts of one side.
 Texts = tuple[Ragged, NDArray[np.int64]]
 
-_PART_TOKENS = 4096  # texts of like lengths go together: little padding
+PART_TOKENS = 4096  # texts of like lengths go together: little padding
 
 
 class Embedder:
@@ -46,7 +46,7 @@ class Embedder:
             return []
         lengths = rows.lengths[indices]
         order = np.argsort(-lengths, kind="stable")
-        budget = min(self.chunk_tokens, _PART_TOKENS)
+        budget = min(self.chunk_tokens, PART_TOKENS)
         return np.split(order, padded_cuts(lengths[order], budget))
 
     def __call__(self, decoder: Decoder, worker: Worker, texts: Texts) -> torch.Tensor:

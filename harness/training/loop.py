@@ -100,6 +100,7 @@ def train(
                     checkpoint.write(Progress(step + 1, log, clock.pending()), optimiser.state())
                     write_log(folder, log)
                 if stopped:
+                    worker.wait()  # one that leaves has its launcher end the others
                     break
     if stopped:  # here, or in another process alone
         raise KeyboardInterrupt

@@ -73,7 +73,7 @@ class MaskedTokens:
         self._padding = padding_token(tokenizer)
         self._mask_token = _mask_token(tokenizer, config.mask_token)
         self._special = np.array(sorted(tokenizer.all_special_ids), np.int64)
-        self._vocabulary = len(tokenizer)
+        self._vocabulary = tokenizer.vocab_size  # without what was added, perhaps for pictures
 
     def backward(
         self,

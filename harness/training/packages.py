@@ -110,9 +110,8 @@ def fields(distribution: Distribution) -> dict[str, str]:
 def _package(distribution: Distribution) -> Package:
     metadata = fields(distribution)
     if not metadata.get("name"):
-        raise BadInputError(
-            f"{distribution.locate_file('')} holds a package whose metadata name none; remove it"
-        )
+        folder = getattr(distribution, "_path", distribution.locate_file(""))
+        raise BadInputError(f"{folder} has metadata without a Name; remove that folder")
     licence, permissive = licence_of(
         metadata.get("license_expression"),
         metadata.get("license"),

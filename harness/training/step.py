@@ -18,7 +18,8 @@ from harness.embedding.model import EmbeddingModel
 from harness.errors import BadInputError
 from harness.progress import say
 from harness.training.checkpoint import Checkpoint
-from harness.training.data import file_digest, read_texts
+from harness.training.data import Pair, file_digest, padding_token, read_texts
+from harness.training.embed import PART_TOKENS
 from harness.training.held_out import HELD_OUT, held_out_pairs, write_collection
 from harness.training.loop import train
 from harness.training.network import Decoder, load_decoder, new_llama
@@ -71,7 +72,10 @@ def perform_step(
         "trained_parameters": sum(one.numel() for one in decoder.trained.values()),
     }
     _make(folder)
-    checkpoint = Checkpoint(folder, what | {"dtype": worker.dtype, "processes": worker.count})
+    checkpoint = Checkpoint(folder, what, dtype=worker.dtype, processes=worker.count)
+    held: list[Pair] = []
+    if isinstance(config, ContrastiveConfig) and worker.first:
+        held = held_out_pairs(Path(config.pairs), config.held_out)
     with _alone(folder, worker):
         # Another process may have trained it since.
         if worker.any(worker.first and finished(folder, what, _defaults(config)) is not None):
@@ -99,9 +103,7 @@ def perform_step(
             # Adapters that the model had are merged in memory alone: new ones fit no folder.
             base = None if model is None or model.adapters else str(model.folder.resolve())
             save(decoder, tokenizer, folder, dtype=config.save_dtype, base=base)
-            if isinstance(config, ContrastiveConfig) and (
-                held := held_out_pairs(Path(config.pairs), config.held_out)
-            ):
+            if held:
                 write_collection(folder / HELD_OUT, held)
             write_record(folder, record)
             checkpoint.remove()
@@ -141,13 +143,16 @@ def _start(config: StepConfig, model: EmbeddingModel | None, name: str) -> tuple
                 "that the model has by its config.json; lower it"
             )
     network = load_decoder(model)
-    rows = len(network.get_input_embeddings().weight)
-    if (largest := max(model.tokenizer.get_vocab().values())) >= rows:
+    tokenizer, rows = model.tokenizer, len(network.get_input_embeddings().weight)
+    # Tokens that were added and stand for pictures or the like are in no text.
+    used = max(padding_token(tokenizer), tokenizer.mask_token_id or 0, tokenizer.vocab_size - 1)
+    if used >= rows:
         raise BadInputError(
-            f"the tokenizer in {model.folder} has a token of id {largest}, the model embeddings of "
-            f"{rows} tokens; take out the tokens that were added, or give the tokenizer's own model"
+            f"{name}: the tokenizer in {model.tokenizer_folder} uses a token of id {used}, but the "
+            f"model in {model.folder} has embeddings of {rows} tokens only; remove the tokens that "
+            "were added to the tokenizer, or give a model that has embeddings of them"
         )
-    return model.tokenizer, network
+    return tokenizer, network
 
 
 @contextmanager
@@ -177,6 +182,8 @@ def _identity(config: StepConfig, model: EmbeddingModel | None) -> dict[str, Any
     """All that decides what a step makes: settings, the data's content, what it starts from."""
     files = {name: getattr(config, name, None) for name in ("text", "pairs")}
     settings = {key: value for key, value in identity(config).items() if key not in files}
+    if (part := getattr(config, "chunk_tokens", PART_TOKENS)) < PART_TOKENS and config.dropout:
+        settings["chunk_tokens"] = part  # each part has draws of its own
     data = {name: file_digest(Path(path)) for name, path in files.items() if path}
     return {
         "settings": settings,

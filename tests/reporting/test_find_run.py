@@ -70,6 +70,7 @@ def test_an_ambiguous_name_lists_what_it_may_mean(results, refusal):
 def test_a_mode_that_several_models_have(results, refusal):
     write_stored(results, folder="dense-cosine-999999999999", model="org/other")
     assert "may be 2 runs" in refusal(lambda: named(results, "dense"))
+    assert named(results, "org/other/dense") == {"toy": "dense-cosine-999999999999"}
     assert named(results, "other/dense") == {"toy": "dense-cosine-999999999999"}
     assert named(results, "Model/dense") == BOTH
     assert "may be 2 runs" in refusal(lambda: named(results, "org/dense"))

@@ -13,6 +13,7 @@ from harness.training.loop import train
 from tests.training.small import step, worker
 
 IDENTITY = {"settings": {"seed": 0}}
+MADE = {"dtype": "float32", "processes": 1}
 TIMES = ("seconds", "tokens_per_second")
 
 
@@ -56,7 +57,7 @@ def run(folder, objective, *, identity=IDENTITY, **settings):
         worker(),
         config,
         folder=folder,
-        checkpoint=Checkpoint(folder, identity),
+        checkpoint=Checkpoint(folder, identity, **MADE),
         name="toy",
     )
     return decoder.network.weight.item(), log
@@ -64,6 +65,16 @@ def run(folder, objective, *, identity=IDENTITY, **settings):
 
 def untimed(log):
     return [{key: value for key, value in line.items() if key not in TIMES} for line in log]
+
+
+def test_a_checkpoint_made_otherwise_is_refused(tmp_path, refusal):
+    made = Checkpoint(tmp_path, IDENTITY, dtype="bfloat16", processes=4)
+    made.write(Progress(3), {"weight/a": torch.ones(1)})
+    assert made.read()[0].steps == 3
+    for other in ({"dtype": "float32"}, {"processes": 2}):
+        own = {"dtype": "bfloat16", "processes": 4} | other
+        message = refusal(lambda own=own: Checkpoint(tmp_path, IDENTITY, **own).read())
+        assert "was made by 4 processes in bfloat16; go on with as many" in message
 
 
 def test_log(tmp_path):
@@ -120,7 +131,7 @@ def test_what_is_killed_goes_on_from_its_last_checkpoint(tmp_path):
 
 def test_a_checkpoint_that_tells_nothing_of_the_next_line(tmp_path):
     state = {f"{part}/weight": torch.zeros(1, 1) for part in ("weight", "exp_avg", "exp_avg_sq")}
-    checkpoint = Checkpoint(tmp_path, IDENTITY)
+    checkpoint = Checkpoint(tmp_path, IDENTITY, **MADE)
     checkpoint.write(Progress(43), state)
     progress, _ = checkpoint.read()
     assert progress == Progress(43, [], {})
@@ -144,7 +155,7 @@ def test_what_is_not_finite_ends_it(tmp_path, does, says):
     with pytest.raises(TaskFailedError, match=says) as caught:
         run(tmp_path, Pull(9, at=7, does=does), checkpoint_seconds=0)
     assert "train.learning_rate" in str(caught.value)
-    progress, state = Checkpoint(tmp_path, IDENTITY).read()
+    progress, state = Checkpoint(tmp_path, IDENTITY, **MADE).read()
     assert progress.steps == 7  # the last good one
     assert all(bool(tensor.isfinite().all()) for tensor in state.values())
 
@@ -174,7 +185,7 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path, refusal):
 
 
 def test_a_checkpoint_replaces_the_one_before_and_leaves_nothing_beside(tmp_path):
-    checkpoint = Checkpoint(tmp_path, IDENTITY)
+    checkpoint = Checkpoint(tmp_path, IDENTITY, **MADE)
     assert checkpoint.read() is None
     (tmp_path / ".checkpoint").mkdir()
     (tmp_path / ".checkpoint" / ".state.x.tmp").write_bytes(b"of a killed process")

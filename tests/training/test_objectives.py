@@ -272,7 +272,9 @@ def test_hard_negatives_are_neither_held_out_nor_a_querys_own_document(tmp_path)
     unseen, taken = texts[held[0]], next(t for n, t in enumerate(texts) if n not in held)
     mixed = loss("mixed.jsonl", lambda text: [unseen, backwards(text)], 1)
     assert mixed[:2] == tuple(plain)
-    mixed = loss("own.jsonl", lambda text: [backwards(text), taken, text], 3)
+    mixed = loss("own.jsonl", lambda text: [text, backwards(text)], 1)
+    assert mixed[:2] == tuple(plain)
+    mixed = loss("others.jsonl", lambda text: [backwards(text), taken], 2)
     assert mixed[:2] == tuple(plain)
 
 

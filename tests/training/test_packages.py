@@ -94,5 +94,5 @@ def test_an_empty_folder_is_refused_with_the_remedy(tmp_path: Path) -> None:
 def test_metadata_without_a_name_are_refused(tmp_path: Path) -> None:
     (tmp_path / "some-1.0.dist-info").mkdir()
     (tmp_path / "some-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\n")
-    with pytest.raises(BadInputError, match="metadata name none; remove it"):
+    with pytest.raises(BadInputError, match=r"some-1\.0\.dist-info has metadata without a Name; "):
         find_packages(tmp_path)

@@ -227,8 +227,35 @@ def test_a_tokenizer_with_tokens_that_the_model_lacks(data, untied, tmp_path, re
     config = step("mntp", text=str(data / "text.jsonl"), max_length=16)
     start = ModelConfig(path=str(larger))
     message = refusal(lambda: perform(config, start, tmp_path / "out", "cpu"))
-    assert f"has a token of id {count}, the model embeddings of {count} tokens" in message
+    assert f"{larger} uses a token of id {count}, but the model in {larger}" in message
+    assert f"has embeddings of {count} tokens only" in message
     assert not (tmp_path / "out").exists()
+
+
+def test_a_token_for_pictures_beyond_the_embeddings_does_no_harm(data, untied, tmp_path):
+    larger = shutil.copytree(untied, tmp_path / "larger")
+    tokenizer = AutoTokenizer.from_pretrained(larger)
+    tokenizer.add_tokens(["<picture>"], special_tokens=True)
+    tokenizer.save_pretrained(larger)
+    settings = {"max_length": 16, "random_share": 0.9, "hidden_share": 0.1}
+    config = step("mntp", text=str(data / "text.jsonl"), **settings)
+    (record,) = perform(config, ModelConfig(path=str(larger)), tmp_path / "out", "cpu")
+    assert record["steps"] > 0
+
+
+def test_parts_that_change_the_draws_of_dropout_make_another_product(
+    data, untied, tmp_path, refusal
+):
+    settings = {"text": str(data / "text.jsonl"), "max_length": 16, "batch_size": 8}
+    start = ModelConfig(path=str(untied))
+
+    def trained(chunk_tokens):
+        config = step("simcse", **settings, chunk_tokens=chunk_tokens)
+        return perform(config, start, tmp_path / "out", "cpu")
+
+    made = trained(32_768)
+    assert trained(8192) == json.loads(json.dumps(made))  # kept
+    assert "trained with other settings" in refusal(lambda: trained(64))
 
 
 def test_the_model_that_a_step_starts_from_is_not_its_output(data, untied, refusal):
