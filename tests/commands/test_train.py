@@ -20,7 +20,8 @@ from tests.training.small import PLAIN, SHAPE_GIVEN, sentences, write_pairs, wri
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 TIMES = ("seconds", "tokens_per_second")
-LAUNCHED = Path(__file__).parent.parent / "training" / "launched.py"
+TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+TWO += (Path(__file__).parent.parent / "training" / "launched.py",)
 PRETRAIN = (
     *("train", "train=pretrain", "train.text=text.jsonl", *PLAIN, *SHAPE_GIVEN),
     *("train.max_length=16", "train.batch_tokens=32"),
@@ -80,9 +81,9 @@ def chain(**changes):
     return ("train", "train=pydoc_llama", *given, "device=cpu", "format=json")
 
 
-def apart(*arguments, cwd):
+def apart(*arguments, cwd, also=None):
     """A process of its own, and what it wrote."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"} | (also or {})
     return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=cwd,
@@ -178,7 +179,7 @@ def test_ctrl_c_keeps_a_checkpoint(harness, tmp_path, monkeypatch):
 def test_two_processes_make_what_one_makes(harness, tmp_path):
     stages = chain(optimiser="adamw")  # Muon's bfloat16 would make more of the sums' last bits
     process = apart(
-        *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", LAUNCHED),
+        *TWO,
         *(*stages, "output=two"),
         cwd=tmp_path,
     )
@@ -227,6 +228,26 @@ def test_settings_of_runs_are_refused(harness, setting):
     (line,) = err.splitlines()
     assert line.startswith(f"harness: {setting.partition('=')[0]}: ")
     assert line.endswith("; leave it out")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_ctrl_c_in_one_of_two_processes_keeps_a_checkpoint(harness, tmp_path, rank):
+    process = apart(
+        *(*TWO, *PRETRAIN, "train.epochs=0.5", "output=cut"),
+        cwd=tmp_path,
+        also={"INTERRUPTED": rank},
+    )
+    _, err = process.communicate(timeout=300)
+    assert process.returncode != 0
+    assert "harness: interrupted; what was finished is kept" in err
+    state = tmp_path / "cut" / ".checkpoint" / "state.safetensors"
+    with safe_open(state, framework="pt") as tensors:
+        made = tensors.metadata()
+    assert (made["steps"], made["processes"]) == ("3", "2")
+    status, _, err = harness(*PRETRAIN, "train.epochs=0.5", "output=cut")
+    assert status == 2
+    assert "was made by 2 processes in float32" in err
 
 
 def test_a_loss_that_is_not_finite(harness, tmp_path):

@@ -1,12 +1,25 @@
 """What two processes run: their means of talking to each other, then the command line."""
 
+import os
+import signal
 import sys
 
 import torch
 import torch.distributed
 
 from harness.cli import _main
+from harness.training.causal import CausalObjective
 from harness.training.worker import Worker
+
+backward = CausalObjective.backward
+
+
+def pressed(self, decoder, worker, step):
+    """Ctrl-C in one process alone, before its third step."""
+    if step == 2:
+        signal.raise_signal(signal.SIGINT)
+    return backward(self, decoder, worker, step)
+
 
 if __name__ == "__main__":
     worker = Worker("cpu", "float32")
@@ -20,5 +33,8 @@ if __name__ == "__main__":
     assert summed.tolist() == [2.0, 1.0]
     assert worker.any(worker.number == 1)
     assert not worker.any(False)
+    if os.environ.get("INTERRUPTED") == os.environ["RANK"]:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        CausalObjective.backward = pressed
     arguments, sys.argv = sys.argv[1:], ["harness"]
     sys.exit(_main(arguments))
