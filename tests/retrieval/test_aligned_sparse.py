@@ -11,7 +11,7 @@ import Stemmer
 from scipy.sparse import csr_array
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-from harness.alignment.ridge_fit import ridge_targets
+from harness.alignment.term_weights import TermWeights
 from harness.config import (
     AlignedSparseConfig,
     InstructionConfig,
@@ -667,7 +667,8 @@ def test_whole_words_end_to_end(real, pairs, head, settings):
     counts = np.zeros((len(STORIES), len(words)))
     for row, own in enumerate(data.document_tokens):
         np.add.at(counts[row], own, 1)
-    targets = ridge_targets(csr_array(counts), head.get("target", "bm25")).toarray()
+    counts = csr_array(counts)
+    targets = TermWeights.of(counts).rows(counts, head.get("target", "bm25")).toarray()
     x = data.documents
     data.matrix = np.linalg.solve(x.T @ x + 0.3 * np.eye(x.shape[1]), x.T @ targets).T
 
