@@ -77,6 +77,9 @@ class PairsObjective:
     """Each query's document against the batch's other documents and hard negatives.
 
     Where it is asked for, masked tokens of some of the documents are predicted as well.
+
+    Attributes:
+        held_out: The pairs that are in no batch.
     """
 
     def __init__(self, config: ContrastiveConfig, tokenizer: Any) -> None:
@@ -84,7 +87,8 @@ class PairsObjective:
         pairs = read_pairs(Path(config.pairs))
         trained, self._held = split([pair.positive for pair in pairs], config.held_out)
         documents = [pair.positive for pair in pairs]
-        unseen = {documents[index] for index in self._held}
+        self.held_out = [pairs[index] for index in self._held]
+        unseen = {pair.positive for pair in self.held_out}
         hard = []
         for pair in pairs:
             others = [one for one in pair.negatives if one not in unseen and one != pair.positive]

@@ -7,20 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.files import write_text
-from harness.training.data import Pair, read_pairs, split
+from harness.training.data import Pair
 
 HELD_OUT = "held_out_pairs"
-
-
-def held_out_pairs(path: Path, share: float) -> list[Pair]:
-    """The pairs of a file that a step with this `held_out` leaves out of its batches.
-
-    Raises:
-        BadInputError: If the file cannot be read, or a line is malformed.
-    """
-    pairs = read_pairs(path)
-    _, held = split([pair.positive for pair in pairs], share)
-    return [pairs[index] for index in held]
 
 
 def write_collection(folder: Path, pairs: Sequence[Pair]) -> None:

@@ -18,9 +18,9 @@ from harness.embedding.model import EmbeddingModel
 from harness.errors import BadInputError
 from harness.progress import say
 from harness.training.checkpoint import Checkpoint
-from harness.training.data import Pair, file_digest, padding_token, read_texts
+from harness.training.data import file_digest, padding_token, read_texts
 from harness.training.embed import PART_TOKENS
-from harness.training.held_out import HELD_OUT, held_out_pairs, write_collection
+from harness.training.held_out import HELD_OUT, write_collection
 from harness.training.loop import train
 from harness.training.network import Decoder, load_decoder, new_llama
 from harness.training.product import finished, refuse_to_replace, save, write_record
@@ -73,9 +73,6 @@ def perform_step(
     }
     _make(folder)
     checkpoint = Checkpoint(folder, what, dtype=worker.dtype, processes=worker.count)
-    held: list[Pair] = []
-    if isinstance(config, ContrastiveConfig) and worker.first:
-        held = held_out_pairs(Path(config.pairs), config.held_out)
     with _alone(folder, worker):
         # Another process may have trained it since.
         if worker.any(worker.first and finished(folder, what, _defaults(config)) is not None):
@@ -103,8 +100,8 @@ def perform_step(
             # Adapters that the model had are merged in memory alone: new ones fit no folder.
             base = None if model is None or model.adapters else str(model.folder.resolve())
             save(decoder, tokenizer, folder, dtype=config.save_dtype, base=base)
-            if held:
-                write_collection(folder / HELD_OUT, held)
+            if isinstance(config, ContrastiveConfig) and objective.held_out:
+                write_collection(folder / HELD_OUT, objective.held_out)
             write_record(folder, record)
             checkpoint.remove()
     worker.wait()

@@ -6,10 +6,16 @@ import pytest
 
 from harness.config import ModelConfig
 from harness.evaluation.tasks.folder import read_collection
+from harness.training.contrastive import PairsObjective
 from harness.training.data import Pair
-from harness.training.held_out import held_out_pairs, write_collection
+from harness.training.held_out import write_collection
 from harness.training.stages import perform
-from tests.training.small import sentences, step, write_model, write_pairs
+from tests.training.small import sentences, step, tokenizer, write_model, write_pairs
+
+
+def held_out_pairs(path, share):
+    config = step("contrastive", pairs=str(path), held_out=share)
+    return PairsObjective(config, tokenizer()).held_out
 
 
 def test_by_hand(tmp_path):
