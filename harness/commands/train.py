@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.commands.given import given_settings
-from harness.config import EmbeddingStepConfig, TrainConfig, TrainingStagesConfig, parse
+from harness.config import EmbeddingStepConfig, TrainConfig, parse
 from harness.config.training_steps import POOLINGS
 from harness.errors import BadInputError
 from harness.progress import say
@@ -56,15 +56,13 @@ def _tell_what_is_left_out(config: TrainConfig) -> None:
     """Say where a published embedder is trained otherwise than it is read."""
     from hydra.core.hydra_config import HydraConfig
 
-    chosen = HydraConfig.get().runtime.choices
-    stages = isinstance(config.train, TrainingStagesConfig)
-    for step in config.train.stages.values() if stages else [config.train]:
-        if not isinstance(step, EmbeddingStepConfig):
-            continue
-        own = {"mean_of_text": "mean"}.get(chosen["pooling"], chosen["pooling"])
-        if own not in ("auto", "mean", step.pooling):
-            way = "train.pooling chooses" if own in POOLINGS else "training has no such pooling"
-            say(f"this model is read with pooling={own} and trained with {step.pooling}: {way}")
-        if chosen["instruction"] not in ("auto", "none"):
-            say("this model's instructions are left out: training puts nothing around a text")
+    step = next((one for one in config.steps if isinstance(one, EmbeddingStepConfig)), None)
+    if step is None:
         return
+    chosen = HydraConfig.get().runtime.choices
+    own = {"mean_of_text": "mean"}.get(chosen["pooling"], chosen["pooling"])
+    if own not in ("auto", "mean", step.pooling):
+        way = "train.pooling chooses" if own in POOLINGS else "training has no such pooling"
+        say(f"this model is read with pooling={own} and trained with {step.pooling}: {way}")
+    if chosen["instruction"] not in ("auto", "none"):
+        say("this model's instructions are left out: training puts nothing around a text")

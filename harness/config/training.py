@@ -74,9 +74,7 @@ class TrainConfig:
             self.model = parse_component("model", self.model, where="model")
         require(bool(self.output.strip()), "output is empty; give a folder")
         one_of("format", self.format, ("table", "json"))
-        stages = isinstance(self.train, TrainingStagesConfig)
-        steps = list(self.train.stages.values()) if stages else [self.train]
-        new = steps[0].kind == "pretrain"
+        new = self.steps[0].kind == "pretrain"
         require(
             new or self.model is not None,
             "model: this step starts from a decoder; give model=local model.path=FOLDER",
@@ -86,3 +84,9 @@ class TrainConfig:
             "model: a new model (kind=pretrain) starts from no other; leave model out, or choose "
             "another train",
         )
+
+    @property
+    def steps(self) -> list[Any]:
+        """The one step, or those of the stages in their order."""
+        stages = isinstance(self.train, TrainingStagesConfig)
+        return list(self.train.stages.values()) if stages else [self.train]
